@@ -1,0 +1,156 @@
+"""What is a row of a table, and how much fits? The semantics of Azure Table Storage, and no more.
+
+Limits are those the service documents; every implementation of the Table port calls `check_operations` before it
+writes, so that the local ones are as strict as Azure.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from .errors import LimitExceeded
+
+Value: TypeAlias = str | int | float | bool | bytes | datetime.datetime
+Comparison: TypeAlias = Literal["eq", "ne", "lt", "le", "gt", "ge"]
+
+MAX_OPERATIONS: Final = 100
+MAX_TRANSACTION_BYTES: Final = 4 * 1024 * 1024
+MAX_ENTITY_BYTES: Final = 1024 * 1024
+MAX_PROPERTY_BYTES: Final = 64 * 1024
+MAX_PROPERTIES: Final = 252  # 255 with the two keys and the timestamp
+MAX_KEY_BYTES: Final = 1024
+MAX_PAGE: Final = 1000
+
+ANY_ETAG: Final = "*"
+
+_FORBIDDEN_IN_KEYS = frozenset("/\\#?") | {chr(c) for c in range(0x20)} | {chr(c) for c in range(0x7F, 0xA0)}
+_INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A row: its partition and row key, its properties, and the ETag it had when it was read ("" when new)."""
+
+    partition: str
+    row: str
+    values: Mapping[str, Value] = field(default_factory=dict)
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Write a row that must not exist yet; else Conflict."""
+
+    entity: Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Replace all properties of an existing row if its ETag is `entity.etag` ("*": whatever it is)."""
+
+    entity: Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Change only the given properties of an existing row if its ETag is `entity.etag` ("*": whatever it is)."""
+
+    entity: Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove an existing row if its ETag is `entity.etag` ("*": whatever it is). The values do not matter."""
+
+    entity: Entity
+
+
+Operation: TypeAlias = Insert | Replace | Merge | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """One condition of a query: `name comparison value`. A row without the property does not match."""
+
+    name: str
+    comparison: Comparison
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows of a query in the order of their row keys, and where to go on (None: that was all).
+
+    A page can be empty and still have a continuation: the filter threw away all that was read.
+    """
+
+    entities: Sequence[Entity]
+    continuation: str | None = None
+
+
+def size_of(entity: Entity) -> int:
+    """Bytes the service counts for a row (documented formula: 4, the keys, and for each property 8, name and data)."""
+    size = 4 + 2 * (len(entity.partition) + len(entity.row))
+    for name, value in entity.values.items():
+        size += 8 + 2 * len(name) + _size_of_value(value)
+    return size
+
+
+def check_operations(operations: Sequence[Operation]) -> None:
+    """Raise LimitExceeded if a transaction is more than the service takes. Nothing is written then."""
+    if not 1 <= len(operations) <= MAX_OPERATIONS:
+        raise LimitExceeded(f"a transaction has 1 to {MAX_OPERATIONS} operations, this one has {len(operations)}")
+    partitions = {operation.entity.partition for operation in operations}
+    if len(partitions) > 1:
+        raise LimitExceeded(f"a transaction touches one partition, this one {sorted(partitions)[:5]}")
+    keys = [operation.entity.row for operation in operations]
+    if len(set(keys)) < len(keys):
+        raise LimitExceeded("a transaction touches each row once")
+    total = 0
+    for operation in operations:
+        if not isinstance(operation, Insert) and not operation.entity.etag:
+            raise LimitExceeded(f"{type(operation).__name__} of row {operation.entity.row!r} needs an ETag, or '*'")
+        total += _checked_size(operation.entity)
+    if total > MAX_TRANSACTION_BYTES:
+        raise LimitExceeded(f"a transaction holds {MAX_TRANSACTION_BYTES} bytes, this one has {total}")
+
+
+def check_key(key: str) -> None:
+    """Raise LimitExceeded if `key` cannot be a partition or row key."""
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise LimitExceeded(f"a key has at most {MAX_KEY_BYTES} bytes, {key[:40]!r}... has {len(key.encode())}")
+    bad = sorted({c for c in key if c in _FORBIDDEN_IN_KEYS})
+    if bad:
+        raise LimitExceeded(f"key {key[:80]!r} contains {', '.join(map(repr, bad))}, which the service refuses")
+
+
+def _checked_size(entity: Entity) -> int:
+    check_key(entity.partition)
+    check_key(entity.row)
+    if len(entity.values) > MAX_PROPERTIES:
+        raise LimitExceeded(f"row {entity.row!r} has {len(entity.values)} properties, at most {MAX_PROPERTIES} fit")
+    for name, value in entity.values.items():
+        _check_value(entity.row, name, value)
+    size = size_of(entity)
+    if size > MAX_ENTITY_BYTES:
+        raise LimitExceeded(f"row {entity.row!r} has {size} bytes, at most {MAX_ENTITY_BYTES} fit")
+    return size
+
+
+def _check_value(row: str, name: str, value: Value) -> None:
+    if isinstance(value, int) and not isinstance(value, bool) and value not in _INT64:
+        raise LimitExceeded(f"property {name!r} of row {row!r} is {value}: integers have 64 bits")
+    size = _size_of_value(value)
+    if size > MAX_PROPERTY_BYTES:
+        raise LimitExceeded(f"property {name!r} of row {row!r} has {size} bytes, at most {MAX_PROPERTY_BYTES} fit")
+
+
+def _size_of_value(value: Value) -> int:
+    if isinstance(value, str):
+        return 2 * len(value) if value.isascii() else len(value.encode("utf-16-le"))
+    if isinstance(value, bytes):
+        return len(value)
+    return 1 if isinstance(value, bool) else 8

@@ -1,0 +1,38 @@
+"""How are tasks named? UUIDv7: unique, and sorted by the time they were made."""
+
+from __future__ import annotations
+
+import sys
+from typing import NewType
+
+if sys.version_info >= (3, 14):
+    from uuid import uuid7
+else:
+    from uuid_utils import uuid7
+
+TaskId = NewType("TaskId", str)
+GraphId = NewType("GraphId", str)
+
+#: Marks a task that was never given an id of its own; it cannot be published.
+NullTaskId = TaskId("00000000-0000-0000-0000-000000000000")
+
+#: Longest task id in characters: a message id may have 128, and we append generation, attempt and postponements.
+MAX_ID_LENGTH = 96
+
+# Not allowed in a key of Azure Table Storage, or our own separator in message ids.
+_FORBIDDEN = frozenset('/\\#?%"') | {chr(c) for c in range(0x20)} | {chr(c) for c in range(0x7F, 0xA0)}
+
+
+def new_task_id() -> TaskId:
+    """A new UUIDv7 as text."""
+    return TaskId(str(uuid7()))
+
+
+def problem_with_id(task_id: str) -> str | None:
+    """Why `task_id` cannot name a task, or None if it can."""
+    if not 1 <= len(task_id) <= MAX_ID_LENGTH:
+        return f"task_id has {len(task_id)} characters: it must have 1 to {MAX_ID_LENGTH}"
+    bad = sorted({c for c in task_id if c in _FORBIDDEN})
+    if bad:
+        return f"task_id {task_id!r} contains {', '.join(map(repr, bad))}: use letters, digits and -_.:"
+    return None

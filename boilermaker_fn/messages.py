@@ -1,0 +1,88 @@
+"""What travels through a queue, and how it is named.
+
+Times are seconds since the epoch. Message ids are deterministic: whoever repeats a step sends the same id, and
+the queue's duplicate detection drops the second one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+PropertyValue: TypeAlias = str | int | float | bool
+Properties: TypeAlias = Mapping[str, PropertyValue]
+
+NO_PROPERTIES: Final[Properties] = MappingProxyType({})
+
+#: The broker sets messages aside under this name, below the queue they came from.
+DEAD_LETTER_SUFFIX: Final = "/$deadletterqueue"
+
+# Properties with which Service Bus says why it set a message aside; ours say it the same way.
+DEAD_LETTER_REASON: Final = "DeadLetterReason"
+DEAD_LETTER_DESCRIPTION: Final = "DeadLetterErrorDescription"
+
+#: W3C trace context, as boilermaker-servicebus and the Azure SDKs name it.
+TRACEPARENT: Final = "traceparent"
+
+# Counters that travel beside the body, so that a body we cannot read in full is passed on untouched.
+POSTPONED: Final = "boilermaker_postponed"
+POSTPONED_UNKNOWN: Final = "boilermaker_postponed_unknown"
+REDELIVERED: Final = "boilermaker_redelivered"
+
+# Separates what we append to a task id; no task id contains it (see ids.py).
+_SEPARATOR: Final = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message to send to `queue`. `not_before` schedules it, `expires_at` lets the broker drop it."""
+
+    queue: str
+    message_id: str
+    body: bytes
+    not_before: float | None = None
+    expires_at: float | None = None
+    properties: Properties = NO_PROPERTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One time a queue handed a message over.
+
+    `delivery_count` is 1 the first time. `lock_token` names the lock, which ends at `locked_until`; both are empty
+    where the host holds the lock for us.
+    """
+
+    queue: str
+    message_id: str
+    body: bytes
+    sequence_number: int
+    delivery_count: int
+    enqueued_at: float = 0.0
+    properties: Properties = NO_PROPERTIES
+    locked_until: float = 0.0
+    lock_token: str = ""
+
+
+def attempt_id(task_id: str, generation: int, attempts_before: int) -> str:
+    """The id of the message for one attempt: the task id itself for the first one."""
+    if generation == 0 and attempts_before == 0:
+        return task_id
+    return f"{task_id}{_SEPARATOR}{generation}{_SEPARATOR}{attempts_before}"
+
+
+def postponed_id(message_id: str, times: int) -> str:
+    """The id of the same message put off for the `times`-th time."""
+    return f"{message_id.split(_SEPARATOR + 'p')[0]}{_SEPARATOR}p{times}"
+
+
+def dead_letter_id(message_id: str) -> str:
+    """The id of the dead letter that a message leaves."""
+    return f"{message_id}{_SEPARATOR}dead"
+
+
+def task_id_of(message_id: str) -> str:
+    """The task a message id belongs to."""
+    return message_id.split(_SEPARATOR, 1)[0]
