@@ -194,9 +194,7 @@ class TaskFailed(BoilermakerError):
     `traceback` are those of the exception as text.
     """
 
-    def __init__(
-        self, task_id: str, status: str, reason: str, error_type: str, message: str, traceback: str
-    ) -> None:
+    def __init__(self, task_id: str, status: str, reason: str, error_type: str, message: str, traceback: str) -> None:
         super().__init__(f"task {task_id} {status} ({reason}): {error_type}: {message}")
         self.task_id = task_id
         self.status = status
