@@ -55,7 +55,7 @@ class ArgumentError(BoilermakerAppException, TypeError):
 
     def __init__(self, function: str, parameter: str | None, problem: str) -> None:
         where = f"{function}(), parameter {parameter!r}" if parameter else f"{function}()"
-        super().__init__(f"{where}: {problem}; nothing was sent")
+        super().__init__(f"{where}: {problem}")
         self.function = function
         self.parameter = parameter
         self.problem = problem
@@ -92,7 +92,7 @@ class PublishError(BoilermakerAppException):
     def __init__(self, not_sent: Sequence[str], sent: Sequence[str], errors: Sequence[object]) -> None:
         super().__init__(
             f"{len(not_sent)} of {len(not_sent) + len(sent)} tasks were not accepted by the queue "
-            f"({', '.join(not_sent[:3])}{', ...' if len(not_sent) > 3 else ''}); publishing the same tasks again is safe:",
+            f"({', '.join(not_sent[:3])}{', ...' if len(not_sent) > 3 else ''}); publishing them again is safe:",
             errors,
         )
         self.not_sent = list(not_sent)
@@ -116,8 +116,8 @@ class LockLost(BoilermakerError):
 
     def __init__(self, message_id: str) -> None:
         super().__init__(
-            f"the lock of message {message_id!r} is lost: another delivery has it or it is settled; if tasks run longer "
-            "than the lock, check that locks are renewed"
+            f"the lock of message {message_id!r} is lost: another delivery has it or it is settled; if tasks run "
+            "longer than the lock, check that locks are renewed"
         )
         self.message_id = message_id
 

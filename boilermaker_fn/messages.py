@@ -30,6 +30,8 @@ TRACEPARENT: Final = "traceparent"
 POSTPONED: Final = "boilermaker_postponed"
 POSTPONED_UNKNOWN: Final = "boilermaker_postponed_unknown"
 REDELIVERED: Final = "boilermaker_redelivered"
+#: Why the broker gave the message up; whoever gets it records that and runs nothing.
+GIVEN_UP: Final = "boilermaker_given_up"
 
 # Separates what we append to a task id; no task id contains it (see ids.py).
 _SEPARATOR: Final = "/"
@@ -74,13 +76,18 @@ def attempt_id(task_id: str, generation: int, attempts_before: int) -> str:
 
 
 def postponed_id(message_id: str, times: int) -> str:
-    """The id of the same message put off for the `times`-th time."""
-    return f"{message_id.split(_SEPARATOR + 'p')[0]}{_SEPARATOR}p{times}"
+    """The id of a message put off for the `times`-th time; `message_id` is the one it would have otherwise."""
+    return f"{message_id}{_SEPARATOR}p{times}"
 
 
 def dead_letter_id(message_id: str) -> str:
     """The id of the dead letter that a message leaves."""
     return f"{message_id}{_SEPARATOR}dead"
+
+
+def origin_of(queue: str) -> str:
+    """The queue that a dead-letter sub-queue belongs to; any other queue is its own."""
+    return queue.removesuffix(DEAD_LETTER_SUFFIX)
 
 
 def task_id_of(message_id: str) -> str:

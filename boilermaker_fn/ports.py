@@ -102,7 +102,9 @@ class Engine(Protocol):
         ...
 
     @property
-    def transport(self) -> Transport: ...
+    def transport(self) -> Transport:
+        """How to send there."""
+        ...
 
     @property
     def table(self) -> Table | None:

@@ -39,7 +39,7 @@ class RetryPolicy(BaseModel):
     seconds. `jitter` concerns Exponential only.
     """
 
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False, frozen=True)
 
     max_tries: int = Field(default=DEFAULT_MAX_TRIES, ge=0, le=MAX_REASONABLE_RETRIES)
     delay: int | float = Field(default=0, ge=0)

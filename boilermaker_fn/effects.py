@@ -1,0 +1,122 @@
+"""What should be done now, and what happened then? The words between the core, which decides, and the shell.
+
+An effect is a frozen instruction; performing it yields one event. Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .messages import Message
+from .outcomes import Outcome
+from .task.result import TerminalRow
+from .task.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRow:
+    """Read the terminal row of a task. Yields RowRead, or StoreDown."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Run the task function once. Yields Ran."""
+
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRow:
+    """Insert a terminal row; if there is one already, leave it. Yields RowWritten, or StoreDown."""
+
+    row: TerminalRow
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send messages. Yields Sent, or NotAccepted."""
+
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Complete the message; always the last effect. `ending` says in a word what became of the delivery."""
+
+    ending: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Do not settle: the message must be delivered again."""
+
+    why: str
+
+
+Effect: TypeAlias = ReadRow | Run | WriteRow | Send | Settle | Hold
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The queue handed the message over."""
+
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """The broker gave a message up; it comes from the queue's dead-letter sub-queue. No user code may run."""
+
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class RowRead:
+    """The terminal row, or None."""
+
+    row: TerminalRow | None
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """An attempt ended. `chance`, from 0 to 1, is the random part of a retry's delay."""
+
+    outcome: Outcome
+    started_at: float
+    now: float
+    chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class RowWritten:
+    """The row is durable. `winner` is the row that was there already, None if ours was written."""
+
+    winner: TerminalRow | None
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreDown:
+    """The table did not answer within its deadline."""
+
+    error: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """All messages were accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotAccepted:
+    """Some messages were not accepted."""
+
+    error: str
+
+
+Event: TypeAlias = Delivered | SetAside | RowRead | Ran | RowWritten | StoreDown | Sent | NotAccepted

@@ -1,0 +1,106 @@
+"""How is a task function run once? On the loop, in a thread or in a process; always with an outcome, never an error.
+
+Only an interruption from outside (this attempt's asyncio task is being cancelled) is told apart from an error: it ends
+with Interrupted, and the attempt does not count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from typing import Any, Final
+
+from .attempts import outcome_of_call, outcome_of_error, outcome_of_value
+from .errors import TaskTimeout
+from .outcomes import Interrupted, Outcome
+from .processes import Processes
+from .registry import Kind, Registration
+from .task.task import Task
+from .threads import DaemonThreads
+
+#: How many blocking functions run at once in one process.
+MAX_THREADS: Final = 32
+
+
+class Execution:
+    """Runs attempts. `state` is the first argument of every function but those in processes. One per event loop."""
+
+    def __init__(self, state: Any) -> None:
+        self._state = state
+        self._processes = Processes()
+        self._threads = DaemonThreads()
+        self._free_threads = asyncio.Semaphore(MAX_THREADS)
+
+    async def run(self, registration: Registration, task: Task) -> Outcome:
+        """Run one attempt of `task`."""
+        timeout = task.timeout if task.timeout is not None else registration.timeout
+        try:
+            if registration.kind is Kind.LOOP:
+                return await self._on_loop(registration, task, timeout)
+            if registration.kind is Kind.THREAD:
+                return await self._in_thread(registration, task, timeout)
+            args, kwargs = _arguments(task)
+            return await self._processes.run(registration.fn, args, kwargs, registration.retry_on, timeout)
+        except asyncio.CancelledError as error:
+            if _being_cancelled():
+                return Interrupted()
+            return outcome_of_error(error, registration.retry_on)  # the function raised it by itself
+
+    def close(self) -> None:
+        """Kill child processes. Threads end with the process."""
+        self._processes.close()
+
+    async def _on_loop(self, registration: Registration, task: Task, timeout: float | None) -> Outcome:
+        signature = registration.signature
+        try:
+            args, kwargs = signature.revive(*_arguments(task))
+            if timeout is None:
+                value = await registration.fn(self._state, *args, **kwargs)
+            else:
+                value = await _limited(registration.fn(self._state, *args, **kwargs), timeout)
+        except (Exception, SystemExit) as error:
+            return outcome_of_error(error, registration.retry_on)
+        return outcome_of_value(value, signature)
+
+    async def _in_thread(self, registration: Registration, task: Task, timeout: float | None) -> Outcome:
+        # Waiting for a thread is not running: the time limit starts when there is one.
+        await self._free_threads.acquire()
+        context = contextvars.copy_context()
+        args, kwargs = _arguments(task)
+        call = asyncio.get_running_loop().run_in_executor(
+            self._threads,
+            context.run,
+            outcome_of_call,
+            registration.fn,
+            registration.signature,
+            (self._state,),
+            args,
+            kwargs,
+            registration.retry_on,
+        )
+        # A thread cannot be killed: its place stays taken until it ends, however long after its time limit.
+        call.add_done_callback(lambda _: self._free_threads.release())
+        done, _ = await asyncio.wait({call}, timeout=timeout)
+        if not done:
+            return outcome_of_error(TaskTimeout(timeout or 0), registration.retry_on)
+        return call.result()
+
+
+async def _limited(call: Any, timeout: float) -> Any:
+    try:
+        async with asyncio.timeout(timeout) as limit:
+            return await call
+    except TimeoutError as error:
+        if limit.expired():
+            raise TaskTimeout(timeout) from error
+        raise
+
+
+def _arguments(task: Task) -> tuple[list[Any], dict[str, Any]]:
+    payload = task.payload
+    return payload.get("args") or [], payload.get("kwargs") or {}
+
+
+def _being_cancelled() -> bool:
+    current = asyncio.current_task()
+    return current is not None and current.cancelling() > 0

@@ -1,0 +1,201 @@
+"""How are rows kept? The port Table on SQLite, with the semantics and the limits of Azure Table Storage."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import operator
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from ..entities import (
+    ANY_ETAG,
+    MAX_PAGE,
+    MAX_TRANSACTION_BYTES,
+    Delete,
+    Entity,
+    Insert,
+    Merge,
+    Operation,
+    Page,
+    Value,
+    Where,
+    check_operations,
+)
+from ..errors import Conflict, LimitExceeded, NotFound
+from .database import Database
+
+_READ: Final = "SELECT etag, properties FROM entities WHERE partition = ? AND row = ?"
+_QUERY: Final = "SELECT row, etag, properties FROM entities WHERE partition = ? AND row >= ? ORDER BY row"
+_QUERY_BEFORE: Final = (
+    "SELECT row, etag, properties FROM entities WHERE partition = ? AND row >= ? AND row < ? ORDER BY row"
+)
+_PUT: Final = (
+    "INSERT INTO entities (partition, row, etag, properties) VALUES (?1, ?2, ?3, ?4) "
+    "ON CONFLICT (partition, row) DO UPDATE SET etag = ?3, properties = ?4"
+)
+_DELETE: Final = "DELETE FROM entities WHERE partition = ? AND row = ?"
+
+_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+}
+
+# JSON has no types for these two; a value is never an object otherwise.
+_BYTES: Final = "b"
+_DATETIME: Final = "d"
+
+
+class LocalTable:
+    """Rows in one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(self, partition: str, row: str, select: Sequence[str] | None = None) -> Entity | None:
+        """One row, or None. Raises StoreUnavailable."""
+
+        def work(connection: sqlite3.Connection) -> tuple[int, str] | None:
+            found: tuple[int, str] | None = connection.execute(_READ, (partition, row)).fetchone()
+            return found
+
+        found = await self._database.read(work)
+        return None if found is None else _entity(partition, row, *found, select)
+
+    async def query(
+        self,
+        partition: str,
+        *,
+        first: str = "",
+        before: str | None = None,
+        where: Sequence[Where] = (),
+        select: Sequence[str] | None = None,
+        limit: int = MAX_PAGE,
+        continuation: str | None = None,
+    ) -> Page:
+        """Rows with `first <= row key < before` that meet all conditions, by row key.
+
+        A value of another type than the condition's does not match. As with Azure, a page ends after looking at 1000
+        rows or 4 MiB, whatever the conditions left of them. Raises LimitExceeded, StoreUnavailable.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise LimitExceeded(f"a page has 1 to {MAX_PAGE} rows, limit is {limit}")
+        start = first if continuation is None else continuation
+        return await self._database.read(
+            lambda connection: _page(connection, partition, start, before, where, select, limit)
+        )
+
+    async def write(self, operations: Sequence[Operation]) -> list[str]:
+        """All operations or none. Returns the new ETags. Raises Conflict, NotFound, LimitExceeded, StoreUnavailable."""
+        check_operations(operations)
+        encoded = ["" if isinstance(o, Delete) else _encoded(o.entity.values) for o in operations]
+        return await self._database.write(lambda connection: _write(connection, operations, encoded))
+
+
+def _page(
+    connection: sqlite3.Connection,
+    partition: str,
+    start: str,
+    before: str | None,
+    where: Sequence[Where],
+    select: Sequence[str] | None,
+    limit: int,
+) -> Page:
+    if before is None:
+        rows = connection.execute(_QUERY, (partition, start))
+    else:
+        rows = connection.execute(_QUERY_BEFORE, (partition, start, before))
+    entities: list[Entity] = []
+    size = 0
+    continuation = None
+    for looked_at, (row, etag, properties) in enumerate(rows):
+        if len(entities) == limit or looked_at == MAX_PAGE or size >= MAX_TRANSACTION_BYTES:
+            continuation = row
+            break
+        size += len(properties)
+        values = _decoded(properties)
+        if all(_matches(values, condition) for condition in where):
+            entities.append(Entity(partition, row, _selected(values, select), str(etag)))
+    rows.close()
+    return Page(entities, continuation)
+
+
+def _write(connection: sqlite3.Connection, operations: Sequence[Operation], encoded: Sequence[str]) -> list[str]:
+    existing = [_checked(connection, operation) for operation in operations]
+    connection.execute("UPDATE etags SET last = last + ?", (len(operations),))
+    (last,) = connection.execute("SELECT last FROM etags").fetchone()
+    etags = []
+    first = last - len(operations) + 1
+    for etag, operation, old, new in zip(range(first, last + 1), operations, existing, encoded, strict=True):
+        entity = operation.entity
+        if isinstance(operation, Delete):
+            connection.execute(_DELETE, (entity.partition, entity.row))
+            etags.append("")
+            continue
+        if isinstance(operation, Merge):
+            new = json.dumps({**json.loads(old), **json.loads(new)})
+        connection.execute(_PUT, (entity.partition, entity.row, etag, new))
+        etags.append(str(etag))
+    return etags
+
+
+def _checked(connection: sqlite3.Connection, operation: Operation) -> str:
+    """The properties the row has now, encoded. Raises Conflict, NotFound."""
+    entity = operation.entity
+    found = connection.execute(_READ, (entity.partition, entity.row)).fetchone()
+    if isinstance(operation, Insert):
+        if found is not None:
+            raise Conflict(entity.partition, entity.row)
+        return ""
+    if found is None:
+        raise NotFound(entity.partition, entity.row)
+    if entity.etag not in (ANY_ETAG, str(found[0])):
+        raise Conflict(entity.partition, entity.row)
+    return str(found[1])
+
+
+def _entity(partition: str, row: str, etag: int, properties: str, select: Sequence[str] | None) -> Entity:
+    return Entity(partition, row, _selected(_decoded(properties), select), str(etag))
+
+
+def _selected(values: dict[str, Value], select: Sequence[str] | None) -> Mapping[str, Value]:
+    return values if select is None else {name: values[name] for name in select if name in values}
+
+
+def _matches(values: Mapping[str, Value], condition: Where) -> bool:
+    value = values.get(condition.name)
+    if type(value) is not type(condition.value):
+        return False
+    return _COMPARISONS[condition.comparison](value, condition.value)
+
+
+def _encoded(values: Mapping[str, Value]) -> str:
+    return json.dumps(dict(values), default=_tagged)
+
+
+def _tagged(value: object) -> dict[str, str]:
+    if isinstance(value, bytes):
+        return {_BYTES: base64.b64encode(value).decode()}
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        return {_DATETIME: value.astimezone(datetime.UTC).isoformat()}
+    raise TypeError(f"a row cannot keep {value!r}: use str, int, float, bool, bytes or a datetime with a time zone")
+
+
+def _decoded(properties: str) -> dict[str, Value]:
+    values: dict[str, Any] = json.loads(properties)
+    for name, value in values.items():
+        if isinstance(value, dict):
+            values[name] = _untagged(value)
+    return values
+
+
+def _untagged(tagged: dict[str, str]) -> Value:
+    if _BYTES in tagged:
+        return base64.b64decode(tagged[_BYTES])
+    return datetime.datetime.fromisoformat(tagged[_DATETIME])

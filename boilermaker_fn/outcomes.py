@@ -1,0 +1,65 @@
+"""How did an attempt end? Frozen values that the code running task functions hands to the core."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .retries import RetryPolicy
+
+
+class Reason(enum.StrEnum):
+    """Why a task ended without a value. These words stand in dead letters, results and logs."""
+
+    InvalidTaskFormat = "InvalidTaskFormat"
+    UnknownTask = "UnknownTask"
+    WrongArguments = "WrongArguments"
+    TaskFailed = "TaskFailed"
+    TimedOut = "TimedOut"
+    ResultNotSerializable = "ResultNotSerializable"
+    RetriesExhausted = "RetriesExhausted"
+    LostAfterEarlyAck = "LostAfterEarlyAck"
+    MaxDeliveryCountExceeded = "MaxDeliveryCountExceeded"
+    Expired = "Expired"
+    Cancelled = "Cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """An exception as text: the name of its type, what it says, and its traceback."""
+
+    type: str
+    message: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The function returned. `result` is the value as JSON."""
+
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt failed and asks for no other one."""
+
+    reason: str
+    error: ErrorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAsked:
+    """The attempt failed and asks for another one; `policy` replaces the task's from now on."""
+
+    error: ErrorInfo
+    policy: RetryPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The attempt was cut short from outside (the host drains, the worker stops). It does not count."""
+
+
+Outcome: TypeAlias = Succeeded | Failed | RetryAsked | Interrupted

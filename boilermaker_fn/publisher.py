@@ -1,0 +1,140 @@
+"""How do producers publish? `apply_async` and its siblings, the same with and without options."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from .handle import TaskHandle
+from .json_values import JsonValue
+from .options import PublishOptions
+from .shell import Shell
+from .task.task import Task
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class CpuFunction(Generic[P, R]):
+    """The type of a function registered with `cpu_bound=True`: it takes no state. At run time it is the function."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function here."""
+        raise NotImplementedError
+
+
+class Publisher:
+    """Publishes tasks with fixed options."""
+
+    def __init__(self, shell: Shell, options: PublishOptions) -> None:
+        self._shell = shell
+        self._options = options
+
+    def options(
+        self,
+        *,
+        delay: float | None = None,
+        eta: datetime.datetime | None = None,
+        policy: Any = None,
+        queue: str | None = None,
+        task_id: str | None = None,
+        timeout: float | None = None,
+        expires: float | None = None,
+        publish_attempts: int = 1,
+    ) -> Publisher:
+        """A publisher with these options (see PublishOptions): `app.options(delay=60).apply_async(fn, ...)`.
+
+        Raises OptionError saying all that is wrong.
+        """
+        options = PublishOptions(
+            delay=delay,
+            eta=eta,
+            policy=policy,
+            queue=queue,
+            task_id=task_id,
+            timeout=timeout,
+            expires=expires,
+            publish_attempts=publish_attempts,
+        )
+        return Publisher(self._shell, options)
+
+    @overload
+    def create_task(self, fn: CpuFunction[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Task: ...
+    @overload
+    def create_task(self, fn: Callable[Concatenate[Any, P], Any], /, *args: P.args, **kwargs: P.kwargs) -> Task: ...
+    def create_task(self, fn: Any, /, *args: Any, **kwargs: Any) -> Task:
+        """A task for `fn` with these arguments, to set callbacks on and publish later; checked when published.
+
+        Raises BoilermakerUnregisteredFunction.
+        """
+        registration = self._shell.registry.of(fn)
+        task = Task(
+            function_name=registration.name,
+            payload={"args": list(args), "kwargs": kwargs},
+            policy=registration.policy,
+            acks_late=registration.acks_late,
+            should_dead_letter=registration.should_dead_letter,
+            timeout=registration.timeout,
+            expires=registration.expires,
+            queue=registration.queue,
+            keep_result=registration.keep_result,
+        )
+        return self._options.applied(task)
+
+    @overload
+    async def apply_async(self, fn: CpuFunction[P, R], /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]: ...
+    @overload
+    async def apply_async(
+        self, fn: Callable[Concatenate[Any, P], Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> TaskHandle[R]: ...
+    @overload
+    async def apply_async(
+        self, fn: Callable[Concatenate[Any, P], R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> TaskHandle[R]: ...
+    async def apply_async(self, fn: Any, /, *args: Any, **kwargs: Any) -> TaskHandle[Any]:
+        """Check the arguments against `fn`, publish a task, and return its handle.
+
+        Raises ArgumentError naming the parameter, BoilermakerUnregisteredFunction, TaskTooLarge (nothing was sent
+        then), or PublishError (publishing again is safe).
+        """
+        task = self.create_task(fn, *args, **kwargs)
+        await self._shell.publishing.publish([task], self._options.publish_attempts)
+        return self._handle(task)
+
+    async def publish_by_name(self, name: str, /, *args: Any, **kwargs: Any) -> TaskHandle[Any]:
+        """Publish a task for a function whose code is elsewhere; its arguments are not checked here.
+
+        Its result arrives as JSON data. Policy, timeout and the like are those it is registered with where it runs.
+        """
+        task = self._options.applied(Task(function_name=name, payload={"args": list(args), "kwargs": kwargs}))
+        await self._shell.publishing.publish([task], self._options.publish_attempts)
+        return self._handle(task)
+
+    async def publish_task(
+        self, task: Task, /, *, delay: float | None = None, publish_attempts: int | None = None
+    ) -> TaskHandle[Any]:
+        """Publish a task made with `create_task`, `chain` or `Task.si`; `delay` in seconds. Raises as apply_async."""
+        if delay is not None:
+            task.delay = PublishOptions(delay=delay).delay or 0
+        await self._shell.publishing.publish([task], publish_attempts or self._options.publish_attempts)
+        return self._handle(task)
+
+    async def publish_many(self, tasks: Sequence[Task], /) -> list[TaskHandle[Any]]:
+        """Publish tasks in batches; their handles, in the same order. Raises as `apply_async`.
+
+        All are checked before the first is sent. PublishError says which were accepted and which were not.
+        """
+        await self._shell.publishing.publish(tasks, self._options.publish_attempts)
+        return [self._handle(task) for task in tasks]
+
+    def _handle(self, task: Task) -> TaskHandle[Any]:
+        registration = self._shell.registry.get(task.function_name)
+        wiring = self._shell.wiring
+        return TaskHandle(
+            task.task_id,
+            wiring,
+            queues=(task.queue or wiring.queue,),
+            value=JsonValue() if registration is None else registration.signature.result,
+            kept=task.keep_result,
+        )

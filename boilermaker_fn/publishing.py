@@ -1,0 +1,145 @@
+"""How does a task get into a queue? Checked whole, sized, then sent; or nothing is sent and the caller is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
+
+from .envelopes import outgoing
+from .errors import ArgumentError, BoilermakerAppException, NotSent, PublishError, TaskTooLarge
+from .json_values import JsonValue
+from .messages import Message
+from .ports import Transport
+from .registry import Registry
+from .task.task import Task
+from .telemetry.tracing import OpenTelemetry
+
+#: Kept free in a message for what an envelope gains on its way (attempts, a policy, counters), in bytes.
+HEADROOM: Final = 8 * 1024
+
+_FIRST_PAUSE: Final = 0.2
+
+
+class Publishing:
+    """Sends tasks. `queue` is where tasks go that name none; `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        transport: Transport,
+        *,
+        queue: str,
+        clock: Callable[[], float],
+        tracing: OpenTelemetry | None,
+    ) -> None:
+        self._registry = registry
+        self._transport = transport
+        self._queue = queue
+        self._clock = clock
+        self._tracing = tracing
+
+    async def publish(self, tasks: Sequence[Task], attempts: int = 1) -> None:
+        """Send all tasks in as few operations as possible; sending is tried `attempts` times.
+
+        Raises ArgumentError or TaskTooLarge before anything is sent, PublishError naming what was not accepted.
+        """
+        messages: list[Message] = []
+        for task in tasks:
+            with self._span(task):
+                message = self._message(task)
+                messages.append(message if self._tracing is None else self._tracing.carried([message])[0])
+        await self._send(messages, {m.message_id: t.task_id for m, t in zip(messages, tasks, strict=True)}, attempts)
+        for task in tasks:
+            _mark_published(task)
+
+    def _span(self, task: Task) -> AbstractContextManager[None]:
+        return nullcontext() if self._tracing is None else self._tracing.publishing(task)
+
+    def _message(self, task: Task) -> Message:
+        if task.is_prototype:
+            raise BoilermakerAppException(f"{task!r} never got an id of its own: make it with app.create_task()")
+        message = outgoing(prepared(task, self._registry), now=self._clock(), queue=self._queue)
+        limit = self._transport.max_message_bytes - HEADROOM
+        if len(message.body) > limit:
+            raise TaskTooLarge(task.task_id, task.function_name, len(message.body), limit)
+        return message
+
+    async def _send(self, messages: list[Message], ids: dict[str, str], attempts: int) -> None:
+        errors: list[BaseException] = []
+        for tried in range(attempts):
+            if tried:
+                await asyncio.sleep(_FIRST_PAUSE * 2.0**tried)
+            try:
+                return await self._transport.send(messages)
+            except NotSent as error:
+                refused = {message_id for message_id, _ in error.failures}
+                errors += [cause for _, cause in error.failures]
+                messages = [message for message in messages if message.message_id in refused]
+        not_sent = [ids[message.message_id] for message in messages]
+        raise PublishError(not_sent, [i for i in ids.values() if i not in set(not_sent)], errors)
+
+
+def prepared(task: Task, registry: Registry) -> Task:
+    """A copy of the task, and of all that follows it, whose arguments are checked and JSON data.
+
+    Raises ArgumentError naming function and parameter. Functions that are not registered here are taken on trust.
+    """
+    # `a >> b >> c ...` can be longer than Python's stack is deep.
+    links: list[Task] = []
+    link: Task | None = task
+    while link is not None:
+        if len(links) > _LONGEST or any(link is earlier for earlier in links[:1]):
+            raise ArgumentError(
+                task.function_name, None, f"what follows task {task.task_id} leads back to it, or never ends"
+            )
+        links.append(link)
+        link = link.on_success
+    following: Task | None = None
+    for link in reversed(links):
+        following = _prepared_one(link, following, registry)
+    return following if following is not None else task
+
+
+_LONGEST: Final = 100_000
+
+
+def _prepared_one(task: Task, on_success: Task | None, registry: Registry) -> Task:
+    args, kwargs = task.payload.get("args") or [], task.payload.get("kwargs") or {}
+    registration = registry.get(task.function_name)
+    changes: dict[str, Any] = {
+        "payload": _unchecked(task, args, kwargs)
+        if registration is None
+        else registration.signature.payload(args, kwargs)
+    }
+    if on_success is not None:
+        changes["on_success"] = on_success
+    if task.on_failure is not None:
+        changes["on_failure"] = prepared(task.on_failure, registry)
+    if task.chain:
+        changes["chain"] = [prepared(link, registry) for link in task.chain]
+    if task.chain_on_failure is not None:
+        changes["chain_on_failure"] = prepared(task.chain_on_failure, registry)
+    return task.model_copy(update=changes)
+
+
+def _unchecked(task: Task, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {
+            "args": [_ANY.jsonable(value) for value in args],
+            "kwargs": {name: _ANY.jsonable(value) for name, value in kwargs.items()},
+        }
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(task.function_name, None, f"cannot travel as JSON: {error}") from None
+
+
+def _mark_published(task: Task) -> None:
+    pending = [task]
+    while pending:
+        one = pending.pop()
+        one.mark_published()
+        pending += [t for t in (one.on_success, one.on_failure, *one.chain, one.chain_on_failure) if t is not None]
+
+
+_ANY: Final = JsonValue()

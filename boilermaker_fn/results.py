@@ -1,0 +1,115 @@
+"""Where are results kept? One store, written once, on the Table port."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .entities import ANY_ETAG, MAX_OPERATIONS, Delete, Entity, Insert, Where
+from .errors import Conflict, NotFound, StoreUnavailable
+from .ids import GraphId, TaskId
+from .outcomes import ErrorInfo, Reason
+from .ports import Table
+from .result_rows import FINISHED, from_entity, partition_of, partitions, to_entity
+from .task.result import TaskResult, TaskStatus, TerminalRow
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """One page of a purge: how many results were removed, and the token to go on with (None: all done)."""
+
+    removed: int
+    resume: str | None
+
+
+class ResultStore:
+    """Reads, writes and removes terminal rows."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def read(self, task_id: str) -> TerminalRow | None:
+        """The terminal row of a task; None while it has not ended."""
+        entity = await self._table.read(partition_of(task_id), task_id)
+        return None if entity is None else from_entity(entity)
+
+    async def insert(self, row: TerminalRow) -> TerminalRow | None:
+        """Write a row once. Returns None, or the row that was there already and stays."""
+        try:
+            await self._table.write([Insert(to_entity(row))])
+        except Conflict:
+            winner = await self.read(row.task_id)
+            if winner is None:
+                raise StoreUnavailable(
+                    f"the row of task {row.task_id} was there and is gone: it is being purged"
+                ) from None
+            return winner
+        return None
+
+    async def cancel(self, task_id: str, now: float) -> bool:
+        """Mark a task that has not ended as cancelled. False if it ended before."""
+        error = ErrorInfo(Reason.Cancelled, "cancelled before it ended")
+        row = TerminalRow(task_id, "", TaskStatus.Cancelled, reason=Reason.Cancelled, error=error, finished_at=now)
+        winner = await self.insert(row)
+        return winner is None or winner.status is TaskStatus.Cancelled
+
+    async def purge(self, before: float, resume: str | None = None) -> Purged:
+        """Remove results that ended before an instant (seconds since the epoch), one page at a time.
+
+        A page reads up to 1000 rows of one partition and removes what is old in transactions of 100. Call again with
+        `resume` until it is None; it can be kept and used by another process.
+        """
+        names = partitions()
+        partition, _, continuation = (resume or names[0]).partition("|")
+        page = await self._table.query(
+            partition, where=[Where(FINISHED, "lt", before)], select=[FINISHED], continuation=continuation or None
+        )
+        removed = 0
+        for start in range(0, len(page.entities), MAX_OPERATIONS):
+            removed += await self._remove(page.entities[start : start + MAX_OPERATIONS])
+        if page.continuation is not None:
+            return Purged(removed, f"{partition}|{page.continuation}")
+        following = names[names.index(partition) + 1 :]
+        return Purged(removed, following[0] if following else None)
+
+    async def _remove(self, old: Sequence[Entity]) -> int:
+        deletions = [Delete(Entity(entity.partition, entity.row, {}, ANY_ETAG)) for entity in old]
+        try:
+            await self._table.write(deletions)
+        except NotFound:
+            # Somebody else purges too: what is left of these is found again one by one.
+            return sum([await self._remove_one(deletion) for deletion in deletions])
+        return len(deletions)
+
+    async def _remove_one(self, deletion: Delete) -> int:
+        try:
+            await self._table.write([deletion])
+        except NotFound:
+            return 0
+        return 1
+
+
+def to_result(row: TerminalRow) -> TaskResult:
+    """The row in the form users see."""
+    error = row.error
+    return TaskResult(
+        task_id=TaskId(row.task_id),
+        graph_id=GraphId(row.graph_id) if row.graph_id else None,
+        status=row.status,
+        result=json.loads(row.result) if row.status.succeeded else None,
+        errors=[error.message] if error else None,
+        formatted_exception=error.traceback or None if error else None,
+        function_name=row.function,
+        reason=row.reason,
+        error_type=error.type if error else "",
+        attempts=row.attempts,
+        published=_instant(row.published_at),
+        started=_instant(row.started_at),
+        finished_at=_instant(row.finished_at),
+    )
+
+
+def _instant(seconds: float | None) -> datetime.datetime | None:
+    return None if seconds is None else datetime.datetime.fromtimestamp(seconds, datetime.UTC)

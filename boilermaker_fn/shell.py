@@ -1,0 +1,107 @@
+"""What do the publisher, the worker and the other doors of one app share? Made on first use."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import ChainMap
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .ports import Engine, Table
+from .publishing import Publishing
+from .registry import Registration, Registry, registered
+from .wiring import Wiring, wired
+
+if TYPE_CHECKING:
+    from .runner import Runner
+    from .telemetry.tracing import OpenTelemetry
+
+
+async def debug_task(state: Any) -> int:
+    """What producers with boilermaker-servicebus send to see whether a connection lives."""
+    return 0
+
+
+class Shell:
+    """Registry, wiring and tracing of one app."""
+
+    def __init__(self, state: Any, engine: Engine | None, results_storage: Table | None, traced: bool) -> None:
+        self.state = state
+        self.registry = Registry()
+        self._given = (engine, results_storage)
+        self._traced = traced
+        self._wiring: Wiring | None = None
+        self._publishing: Publishing | None = None
+
+    @property
+    def wiring(self) -> Wiring:
+        """What the app is connected to. Raises ConfigurationError at first use."""
+        if self._wiring is None:
+            self._wiring = wired(*self._given)
+        return self._wiring
+
+    @property
+    def publishing(self) -> Publishing:
+        """How tasks are sent."""
+        if self._publishing is None:
+            wiring = self.wiring
+            self._publishing = Publishing(
+                self.registry, wiring.engine.transport, queue=wiring.queue, clock=wiring.clock, tracing=self.tracing
+            )
+        return self._publishing
+
+    @cached_property
+    def tracing(self) -> OpenTelemetry | None:
+        """How spans are made, if they are."""
+        if not self._traced:
+            return None
+        from .telemetry.tracing import OpenTelemetry
+
+        return OpenTelemetry()
+
+    @contextlib.contextmanager
+    def rewired(self, wiring: Wiring) -> Iterator[None]:
+        """Connect the app to something else for a while."""
+        before = self._wiring, self._publishing
+        self._wiring, self._publishing = wiring, None
+        try:
+            yield
+        finally:
+            self._wiring, self._publishing = before
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """All queues this app's tasks go to, the default one first."""
+        named = (registration.queue for registration in self.registry.values())
+        return tuple(dict.fromkeys([self.wiring.queue, *(queue for queue in named if queue is not None)]))
+
+    def runner(self) -> Runner:
+        """A runner for the current event loop."""
+        from .execution import Execution
+        from .rules import Rules
+        from .runner import Runner
+        from .telemetry.observer import Observer
+
+        wiring = self.wiring
+        functions = ChainMap[str, Registration](self.registry, _BUILT_IN)  # type: ignore[arg-type]
+        transport = wiring.engine.transport
+        return Runner(
+            rules=Rules(functions, wiring.dead_letter_queue, wiring.results is not None, transport.max_message_bytes),
+            functions=functions,
+            execution=Execution(self.state),
+            transport=transport,
+            results=wiring.results,
+            clock=wiring.clock,
+            chance=wiring.chance,
+            observer=Observer(self.tracing),
+        )
+
+    async def close(self) -> None:
+        """Let go of the engine. The app connects again when it is used again."""
+        wiring, self._wiring, self._publishing = self._wiring, None, None
+        if wiring is not None:
+            await wiring.engine.close()
+
+
+_BUILT_IN = {"debug_task": registered(debug_task, {})}

@@ -1,0 +1,177 @@
+"""How does code without an event loop publish and wait? Through one background loop per app, from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from types import TracebackType
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+
+from .handle import TaskHandle
+from .ids import TaskId
+from .options import PublishOptions
+from .publisher import CpuFunction, Publisher
+from .shell import Shell
+from .task.result import TaskResult, TaskStatus
+from .task.task import Task
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class BackgroundLoop:
+    """An event loop in a daemon thread, started on first use and again after it was stopped."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine there and wait for its result. Raises RuntimeError inside a running event loop."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run_coroutine_threadsafe(work, self._started()).result()
+        work.close()
+        raise RuntimeError("app.sync blocks, and this thread runs an event loop: use `await app...` instead")
+
+    def stop(self) -> None:
+        """End the loop and its thread."""
+        with self._lock:
+            loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=_run_and_close, args=(self._loop,), name="boilermaker-sync", daemon=True
+                )
+                self._thread.start()
+            return self._loop
+
+
+def _run_and_close(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+class SyncHandle(Generic[T]):
+    """Follows one task by its id; `T` is what its function returns. Raises as TaskHandle does."""
+
+    def __init__(self, handle: TaskHandle[T], background: BackgroundLoop) -> None:
+        self._handle = handle
+        self._background = background
+
+    @property
+    def task_id(self) -> TaskId:
+        """The task's id."""
+        return self._handle.task_id
+
+    def status(self) -> TaskStatus:
+        """Where the task stands."""
+        return self._background.run(self._handle.status())
+
+    def info(self) -> TaskResult:
+        """All that is known of the task."""
+        return self._background.run(self._handle.info())
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait up to `timeout` seconds for the task to end and return its value."""
+        return self._background.run(self._handle.result(timeout))
+
+    def cancel(self) -> bool:
+        """Keep the task from running, if it has not started."""
+        return self._background.run(self._handle.cancel())
+
+
+class SyncClient:
+    """Publishes and waits without `await`. Use it as it is, or as a context manager that closes it."""
+
+    def __init__(self, shell: Shell, options: PublishOptions, background: BackgroundLoop | None = None) -> None:
+        self._shell = shell
+        self._publisher = Publisher(shell, options)
+        self._background = background or BackgroundLoop()
+
+    def options(
+        self,
+        *,
+        delay: float | None = None,
+        eta: datetime.datetime | None = None,
+        policy: Any = None,
+        queue: str | None = None,
+        task_id: str | None = None,
+        timeout: float | None = None,
+        expires: float | None = None,
+        publish_attempts: int = 1,
+    ) -> SyncClient:
+        """A client with these options (see PublishOptions)."""
+        options = PublishOptions(
+            delay=delay,
+            eta=eta,
+            policy=policy,
+            queue=queue,
+            task_id=task_id,
+            timeout=timeout,
+            expires=expires,
+            publish_attempts=publish_attempts,
+        )
+        return SyncClient(self._shell, options, self._background)
+
+    @overload
+    def apply(self, fn: CpuFunction[P, R], /, *args: P.args, **kwargs: P.kwargs) -> SyncHandle[R]: ...
+    @overload
+    def apply(
+        self, fn: Callable[Concatenate[Any, P], Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> SyncHandle[R]: ...
+    @overload
+    def apply(self, fn: Callable[Concatenate[Any, P], R], /, *args: P.args, **kwargs: P.kwargs) -> SyncHandle[R]: ...
+    def apply(self, fn: Any, /, *args: Any, **kwargs: Any) -> SyncHandle[Any]:
+        """Publish a task, as `Boilermaker.apply_async` does."""
+        return self._followed(self._publisher.apply_async(fn, *args, **kwargs))
+
+    def publish_by_name(self, name: str, /, *args: Any, **kwargs: Any) -> SyncHandle[Any]:
+        """Publish a task for a function whose code is elsewhere."""
+        return self._followed(self._publisher.publish_by_name(name, *args, **kwargs))
+
+    def publish_task(self, task: Task, /) -> SyncHandle[Any]:
+        """Publish a task made before."""
+        return self._followed(self._publisher.publish_task(task))
+
+    def publish_many(self, tasks: Sequence[Task], /) -> list[SyncHandle[Any]]:
+        """Publish tasks in batches."""
+        handles = self._background.run(self._publisher.publish_many(tasks))
+        return [SyncHandle(handle, self._background) for handle in handles]
+
+    def result(self, handle: SyncHandle[T], timeout: float | None = None) -> T:
+        """Wait up to `timeout` seconds for a task to end and return its value."""
+        return handle.result(timeout)
+
+    def close(self) -> None:
+        """Let go of connections and end the background loop. The client starts anew when it is used again."""
+        self._background.run(self._shell.close())
+        self._background.stop()
+
+    def __enter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the client."""
+        self.close()
+
+    def _followed(self, published: Coroutine[Any, Any, TaskHandle[T]]) -> SyncHandle[T]:
+        return SyncHandle(self._background.run(published), self._background)

@@ -1,0 +1,79 @@
+"""Which spans does a task leave? One for publishing it and one for each delivery, in one trace.
+
+The trace context travels in the message's `traceparent` property, as in boilermaker-servicebus. OpenTelemetry's API is
+imported only when tracing is on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from boilermaker_fn.messages import TRACEPARENT, Delivery, Message, Properties
+from boilermaker_fn.task.task import Task
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+
+class OpenTelemetry:
+    """Spans by the OpenTelemetry API; whoever configured an exporter gets them."""
+
+    def __init__(self) -> None:
+        from opentelemetry import trace
+
+        self._tracer = trace.get_tracer("boilermaker_fn")
+
+    @contextmanager
+    def publishing(self, task: Task) -> Iterator[None]:
+        """A span around publishing `task`."""
+        from opentelemetry.trace import SpanKind
+
+        with self._tracer.start_as_current_span("boilermaker.publish-task", kind=SpanKind.PRODUCER) as span:
+            _describe(span, task)
+            yield
+
+    @contextmanager
+    def delivery(self, delivery: Delivery, task: Task | None) -> Iterator[None]:
+        """A span around all that one delivery causes; its parent is the message's trace context."""
+        from opentelemetry.propagate import extract
+        from opentelemetry.trace import SpanKind
+
+        parent = extract(_carrier(delivery.properties))
+        with self._tracer.start_as_current_span("boilermaker.run-task", context=parent, kind=SpanKind.CONSUMER) as span:
+            if task is not None:
+                _describe(span, task)
+                span.set_attribute("task.attempt", task.attempt)
+            span.set_attribute("messaging.message.id", delivery.message_id)
+            yield
+
+    def failed(self, reason: str, description: str) -> None:
+        """Mark the current span as failed."""
+        from opentelemetry.trace import Status, StatusCode, get_current_span
+
+        get_current_span().set_status(Status(StatusCode.ERROR, f"{reason}: {description}"))
+
+    def carried(self, messages: Iterable[Message]) -> tuple[Message, ...]:
+        """The messages with the current trace context."""
+        from opentelemetry.propagate import inject
+
+        carrier: dict[str, str] = {}
+        inject(carrier)
+        if TRACEPARENT not in carrier:
+            return tuple(messages)
+        parent = {TRACEPARENT: carrier[TRACEPARENT]}
+        return tuple(dataclasses.replace(m, properties={**m.properties, **parent}) for m in messages)
+
+
+def _carrier(properties: Properties) -> dict[str, str]:
+    parent = properties.get(TRACEPARENT)
+    return {TRACEPARENT: parent} if isinstance(parent, str) else {}
+
+
+def _describe(span: Span, task: Task) -> None:
+    span.set_attribute("task.name", task.function_name)
+    span.set_attribute("task.id", task.task_id)
+    if task.graph_id is not None:
+        span.set_attribute("task.graph_id", task.graph_id)
