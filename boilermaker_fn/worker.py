@@ -11,7 +11,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from .errors import Held, LockLost
 from .messages import DEAD_LETTER_SUFFIX, Delivery
@@ -31,8 +31,14 @@ _RENEWALS: Final = 3
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
+Handle: TypeAlias = Callable[[Delivery], Awaitable[str]]
+
+
 class Worker:
-    """Runs the tasks of all queues of an app, and records the failure of messages that the broker gave up."""
+    """Runs the tasks of all queues of an app, `concurrency` of each queue at once.
+
+    It also records the failure of messages that the broker gave up. `grace` is in seconds.
+    """
 
     def __init__(self, shell: Shell, *, concurrency: int, grace: float) -> None:
         if concurrency < 1:
@@ -40,7 +46,6 @@ class Worker:
         self._shell = shell
         self._concurrency = concurrency
         self._grace = grace
-        self._slots = _Slots(concurrency)
         self._running: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -65,8 +70,9 @@ class Worker:
         queues = self._shell.queues
         log.info("working %s on %s, %d tasks at once", ", ".join(queues), engine.name, self._concurrency)
         for queue in queues:
-            self._spawn(self._serve(engine.inbox(queue), self._runner.handle), f"serve {queue}")
-            self._spawn(self._serve(engine.inbox(queue + DEAD_LETTER_SUFFIX), self._runner.reap), f"reap {queue}")
+            self._spawn(self._serve(engine.inbox(queue), self._runner.handle, self._concurrency), f"serve {queue}")
+            # Recording what the broker gave up runs no user code: one at a time is enough, and takes no place away.
+            self._spawn(self._serve(engine.inbox(queue + DEAD_LETTER_SUFFIX), self._runner.reap, 1), f"reap {queue}")
 
     async def stop(self) -> None:
         """Take nothing more, finish what runs within the grace period, hand back the rest."""
@@ -98,48 +104,42 @@ class Worker:
         self._loops.append(asyncio.ensure_future(work))
         self._loops[-1].set_name(name)
 
-    async def _serve(self, inbox: Inbox, handle: Callable[[Delivery], Awaitable[str]]) -> None:
-        pause = _FIRST_PAUSE
+    async def _serve(self, inbox: Inbox, handle: Handle, places: int) -> None:
+        slots, pause = _Slots(places), _FIRST_PAUSE
         while not self._stopping.is_set():
             try:
-                await self._take(inbox, handle)
+                await self._take(inbox, handle, slots)
                 pause = _FIRST_PAUSE
             except Exception as error:  # a backend that fails must not end the worker
                 log.warning("cannot receive, next try in %g s: %s: %s", pause, type(error).__name__, error)
                 await _wait_for(self._stopping, pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
-    async def _take(self, inbox: Inbox, handle: Callable[[Delivery], Awaitable[str]]) -> None:
-        """Reserve places, receive at most as many messages, and start them."""
-        places = await self._slots.some_within(_WAIT)
+    async def _take(self, inbox: Inbox, handle: Handle, slots: _Slots) -> None:
+        """Reserve the places that are free, receive at most as many messages, and start them."""
+        places = await slots.some_within(_WAIT)
         if not places:
             return
         taken = 0
         try:
-            deliveries = await inbox.receive(places, 0)
-            if not deliveries:
-                # While it waits, a queue keeps only one place from the others.
-                self._slots.give_back(places - 1)
-                places = 1
-                deliveries = await inbox.receive(1, _WAIT)
-            for delivery in deliveries:
-                self._start(inbox, delivery, handle)
+            for delivery in await inbox.receive(places, _WAIT):
+                self._start(inbox, delivery, handle, slots)
                 taken += 1
         finally:
-            self._slots.give_back(places - taken)
+            slots.give_back(places - taken)
 
-    def _start(self, inbox: Inbox, delivery: Delivery, handle: Callable[[Delivery], Awaitable[str]]) -> None:
+    def _start(self, inbox: Inbox, delivery: Delivery, handle: Handle, slots: _Slots) -> None:
         task = asyncio.ensure_future(self._process(inbox, delivery, handle))
         self._running.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(lambda done: self._done(done, slots))
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[None], slots: _Slots) -> None:
         self._running.discard(task)
-        self._slots.give_back(1)
+        slots.give_back(1)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a message could not be handed back; its lock will expire", exc_info=error)
+            log.error("a message was not settled; it comes again when its lock expires", exc_info=error)
 
-    async def _process(self, inbox: Inbox, delivery: Delivery, handle: Callable[[Delivery], Awaitable[str]]) -> None:
+    async def _process(self, inbox: Inbox, delivery: Delivery, handle: Handle) -> None:
         renewing = asyncio.ensure_future(_renewed(inbox, delivery))
         try:
             await handle(delivery)
