@@ -34,6 +34,7 @@ from .follow_ups import (
 )
 from .messages import GIVEN_UP, POSTPONED_UNKNOWN, Delivery, Message
 from .outcomes import ErrorInfo, Failed, Interrupted, Reason, RetryAsked, Succeeded
+from .result_rows import terminal_row
 from .rules import Rules, keeps_row, policy_of
 from .task.result import TaskStatus, TerminalRow
 from .task.task import Task
@@ -137,14 +138,14 @@ def _lost_after_early_ack(state: State, task: Task, now: float) -> Step:
     if keeps_row(state.rules, task):
         return _fail(state, failure, now)
     # Without a row nobody knows whether the first delivery sent its callbacks, so none is sent here.
-    row = _row(state, TaskStatus.Failure, now, reason=failure.reason, error=failure.error)
+    row = terminal_row(_task(state), TaskStatus.Failure, now, reason=failure.reason, error=failure.error)
     return _send(state, _dead_letter(state, row, now), row.status)
 
 
 def _expired(state: State, task: Task, late: float, now: float) -> Step:
     error = ErrorInfo(Reason.Expired, f"should have been started {late:.1f} s ago at the latest")
     attempts = task.attempts.attempts
-    row = _row(state, TaskStatus.Expired, now, reason=Reason.Expired, error=error, attempts=attempts)
+    row = terminal_row(_task(state), TaskStatus.Expired, now, reason=Reason.Expired, error=error, attempts=attempts)
     return _conclude(state, row, now)
 
 
@@ -166,7 +167,7 @@ def _succeeded(state: State, outcome: Succeeded, event: fx.Ran) -> Step:
     task = _task(state)
     if not state.rules.keeps_rows and task.on_success is None and not task.chain:
         return _settle(state, TaskStatus.Success)
-    row = _row(state, TaskStatus.Success, event.now, result=outcome.result, started_at=event.started_at)
+    row = terminal_row(_task(state), TaskStatus.Success, event.now, result=outcome.result, started_at=event.started_at)
     return _conclude(state, row, event.now)
 
 
@@ -182,7 +183,7 @@ def _retry(state: State, outcome: RetryAsked, event: fx.Ran) -> Step:
 
 def _fail(state: State, failure: Failed, now: float, started_at: float | None = None) -> Step:
     status = TaskStatus.RetriesExhausted if failure.reason == Reason.RetriesExhausted else TaskStatus.Failure
-    row = _row(state, status, now, reason=failure.reason, error=failure.error, started_at=started_at)
+    row = terminal_row(_task(state), status, now, reason=failure.reason, error=failure.error, started_at=started_at)
     return _conclude(state, row, now)
 
 
@@ -257,34 +258,6 @@ def _task(state: State) -> Task:
     if state.task is None:
         raise IllegalTransition("delivery", state.phase.name, None)
     return state.task
-
-
-def _row(
-    state: State,
-    status: TaskStatus,
-    now: float,
-    *,
-    attempts: int | None = None,
-    result: str = "null",
-    reason: str = "",
-    error: ErrorInfo | None = None,
-    started_at: float | None = None,
-) -> TerminalRow:
-    task = _task(state)
-    return TerminalRow(
-        task_id=task.task_id,
-        function=task.function_name,
-        status=status,
-        attempts=task.attempt if attempts is None else attempts,
-        generation=task.generation,
-        graph_id=task.graph_id,
-        result=result,
-        reason=reason,
-        error=error,
-        published_at=task.published_at,
-        started_at=started_at,
-        finished_at=now,
-    )
 
 
 _Decide: TypeAlias = Callable[[State, Any], Step]

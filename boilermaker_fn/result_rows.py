@@ -12,6 +12,7 @@ from typing import Final
 from .entities import MAX_PROPERTY_BYTES, Entity, Value
 from .outcomes import ErrorInfo
 from .task.result import TaskStatus, TerminalRow
+from .task.task import Task
 
 _PARTITIONS: Final = 256
 _CHUNKS: Final = 14
@@ -21,6 +22,34 @@ MAX_RESULT_BYTES: Final = _CHUNKS * MAX_PROPERTY_BYTES
 FINISHED: Final = "finished_at"
 
 _TIMES = ("published_at", "started_at", "finished_at")
+
+
+def terminal_row(
+    task: Task,
+    status: TaskStatus,
+    now: float,
+    *,
+    attempts: int | None = None,
+    result: str = "null",
+    reason: str = "",
+    error: ErrorInfo | None = None,
+    started_at: float | None = None,
+) -> TerminalRow:
+    """The row for a task that ends now; `attempts` are those made, by default the one it asks for included."""
+    return TerminalRow(
+        task_id=task.task_id,
+        function=task.function_name,
+        status=status,
+        attempts=task.attempt if attempts is None else attempts,
+        generation=task.generation,
+        graph_id=task.graph_id,
+        result=result,
+        reason=reason,
+        error=error,
+        published_at=task.published_at,
+        started_at=started_at,
+        finished_at=now,
+    )
 
 
 def partition_of(task_id: str) -> str:

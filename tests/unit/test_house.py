@@ -1,0 +1,115 @@
+"""Does the house stand as docs/architecture.md draws it? Imports point down, and no module holds two concepts."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import boilermaker_fn
+
+PACKAGE = Path(boilermaker_fn.__file__).parent
+MAX_LINES = 300
+
+# From the ground up; a module may import from its own row and from rows before it.
+ROWS: dict[str, list[str]] = {
+    "base": ["errors", "ids", "exc"],
+    "domain": ["failure", "retries", "messages", "entities", "outcomes", "effects", "task"],
+    "core": ["envelopes", "dead_letters", "follow_ups", "rules", "result_rows", "delivery"],
+    "ports": ["ports"],
+    "adapters": ["local", "telemetry"],
+    "wiring": ["results", "config", "wiring"],
+    "shell": [
+        "describe", "json_values", "signature", "registry", "attempts", "threads", "processes", "execution", "options",
+        "handle", "runner", "publishing", "shell", "publisher", "sync_client", "worker", "app",
+    ],
+    "doors": ["functions", "cli", "testing"],
+}  # fmt: skip
+ROW_OF = {name: number for number, names in enumerate(ROWS.values()) for name in names}
+CORE_AND_PORTS = {*ROWS["core"], *ROWS["ports"]}
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if "examples" not in path.relative_to(PACKAGE).parts)
+
+
+def unit_of(path: Path) -> str:
+    """The first part of a module's path: the name of its row's entry."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported(path: Path) -> set[str]:
+    """The entries of this package that a module imports when it is imported, or later."""
+    depth = len(path.relative_to(PACKAGE).parts)
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            name = node.module or ""
+            if node.level:
+                if node.level < depth:
+                    continue
+                name = f"boilermaker_fn.{name}"
+            if name == "boilermaker_fn." or name == "boilermaker_fn":
+                found |= {alias.name for alias in node.names}
+            elif name.startswith("boilermaker_fn."):
+                found.add(name.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("boilermaker_fn.")}
+    return found
+
+
+def only_for_types(path: Path) -> set[str]:
+    """What is imported under `if TYPE_CHECKING:` only."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            for inner in node.body:
+                if isinstance(inner, ast.ImportFrom) and inner.level:
+                    found.add((inner.module or "").split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    unit = unit_of(path)
+    if unit == "__init__":
+        return
+    assert unit in ROW_OF, f"{unit} is in no row: give it its place in ROWS and in docs/architecture.md"
+    upwards = {
+        name for name in imported(path) - only_for_types(path) if name in ROW_OF and ROW_OF[name] > ROW_OF[unit]
+    }
+    assert not upwards, f"{path.name} imports {sorted(upwards)} from above"
+
+
+@pytest.mark.parametrize("name", ROWS["core"])
+def test_the_core_is_pure(name: str) -> None:
+    source = ast.parse((PACKAGE / f"{name}.py").read_text())
+    awaits = [node for node in ast.walk(source) if isinstance(node, ast.AsyncFunctionDef | ast.Await)]
+    names = {alias.name for node in ast.walk(source) if isinstance(node, ast.Import) for alias in node.names}
+    assert not awaits
+    assert not names & {"asyncio", "time", "random", "azure", "sqlite3"}
+    assert "ports" not in imported(PACKAGE / f"{name}.py")
+
+
+def test_ports_do_not_know_the_core() -> None:
+    assert not imported(PACKAGE / "ports.py") & set(ROWS["core"])
+
+
+def test_adapters_do_not_know_each_other() -> None:
+    for adapter in ROWS["adapters"]:
+        others = set(ROWS["adapters"]) - {adapter}
+        for path in (PACKAGE / adapter).rglob("*.py"):
+            assert not imported(path) & others, path.name
+
+
+def test_only_wiring_chooses_adapters() -> None:
+    choosers = {unit_of(path) for path in modules() if "local" in imported(path)}
+    assert choosers <= {"local", "wiring", "testing", "cli"}, choosers
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_module_is_short_and_says_what_it_answers(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= MAX_LINES
+    assert ast.get_docstring(ast.parse(text)), "a module's first lines say which question it answers"
