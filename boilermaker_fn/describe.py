@@ -9,6 +9,7 @@ from .outcomes import ErrorInfo
 
 #: Longest message and traceback kept, in characters: both fit into a table property and a dead letter.
 MAX_TEXT: Final = 16_384
+MAX_NAME: Final = 1_024
 
 
 def describe(error: BaseException) -> ErrorInfo:
@@ -17,7 +18,8 @@ def describe(error: BaseException) -> ErrorInfo:
 
 
 def _name(kind: type) -> str:
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return name[:MAX_NAME]
 
 
 def _message(error: BaseException) -> str:

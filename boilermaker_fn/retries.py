@@ -19,6 +19,10 @@ DEFAULT_MAX_TRIES = 5
 MAX_REASONABLE_RETRIES = 100
 MAX_BACKOFF_SECONDS = 3600
 
+# What strangers may write into an envelope, so that ids, rows and due times made from it always fit.
+MAX_COUNT = 1_000_000
+MAX_SECONDS = 10 * 365 * 86_400
+
 #: 2**n stops to matter long before it stops to be a float.
 _LARGEST_EXPONENT = 64
 
@@ -42,8 +46,8 @@ class RetryPolicy(BaseModel):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False, frozen=True)
 
     max_tries: int = Field(default=DEFAULT_MAX_TRIES, ge=0, le=MAX_REASONABLE_RETRIES)
-    delay: int | float = Field(default=0, ge=0)
-    delay_max: int | float = Field(default=MAX_BACKOFF_SECONDS, ge=0)
+    delay: int | float = Field(default=0, ge=0, le=MAX_SECONDS)
+    delay_max: int | float = Field(default=MAX_BACKOFF_SECONDS, ge=0, le=MAX_SECONDS)
     retry_mode: RetryMode = RetryMode.Fixed
     jitter: bool = True
 
@@ -103,7 +107,7 @@ class RetryAttempts(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    attempts: int = Field(default=0, ge=0)
+    attempts: int = Field(default=0, ge=0, le=MAX_COUNT)
     last_retry: datetime.datetime
 
     @classmethod

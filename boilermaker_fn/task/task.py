@@ -14,10 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from ..errors import AlreadyPublished
 from ..ids import MAX_ID_LENGTH, GraphId, NullTaskId, TaskId, new_task_id
-from ..retries import RetryAttempts, RetryPolicy
+from ..retries import MAX_COUNT, MAX_SECONDS, RetryAttempts, RetryPolicy
 
 #: The envelope's major version; raised when an older reader could misunderstand a newer envelope.
 VERSION: Final = 1
+
+#: Longest name of a function, in characters.
+MAX_NAME_LENGTH: Final = 256
 
 _ID_PATTERN = r'^[^/\\#?%"\x00-\x1f\x7f-\x9f]+$'
 
@@ -47,21 +50,21 @@ class Task(BaseModel):
     task_id: TaskId = Field(default_factory=new_task_id, max_length=MAX_ID_LENGTH, pattern=_ID_PATTERN)
     should_dead_letter: bool = True
     acks_late: bool = True
-    function_name: str
+    function_name: str = Field(min_length=1, max_length=MAX_NAME_LENGTH)
     attempts: RetryAttempts = Field(default_factory=RetryAttempts.default)
     policy: RetryPolicy | None = None
     payload: dict[str, Any] = Field(default_factory=lambda: {"args": [], "kwargs": {}})
-    graph_id: GraphId | None = None
+    graph_id: GraphId | None = Field(default=None, max_length=MAX_ID_LENGTH)
     on_success: Task | None = None
     on_failure: Task | None = None
 
     version: int = Field(default=VERSION, ge=1)
-    generation: int = Field(default=0, ge=0, exclude_if=_says_nothing)
+    generation: int = Field(default=0, ge=0, le=MAX_COUNT, exclude_if=_says_nothing)
     queue: str | None = Field(default=None, exclude_if=_says_nothing)
-    delay: float = Field(default=0, ge=0, exclude_if=_says_nothing)
+    delay: float = Field(default=0, ge=0, le=MAX_SECONDS, exclude_if=_says_nothing)
     eta: datetime.datetime | None = Field(default=None, exclude_if=_says_nothing)
-    expires: float | None = Field(default=None, gt=0, exclude_if=_says_nothing)
-    timeout: float | None = Field(default=None, gt=0, exclude_if=_says_nothing)
+    expires: float | None = Field(default=None, gt=0, le=MAX_SECONDS, exclude_if=_says_nothing)
+    timeout: float | None = Field(default=None, gt=0, le=MAX_SECONDS, exclude_if=_says_nothing)
     keep_result: bool = Field(default=True, exclude_if=_is_true)
     chain: list[Task] = Field(default_factory=list, exclude_if=_says_nothing)
     chain_on_failure: Task | None = Field(default=None, exclude_if=_says_nothing)
@@ -117,8 +120,9 @@ class Task(BaseModel):
         return self.task_id == NullTaskId
 
     def mark_published(self) -> None:
-        """From now on the task is what was sent."""
-        self._published = True
+        """From now on the task is what was sent. Marking it again, when it is published again, is harmless."""
+        if not self._published:
+            self._published = True
 
     def __setattr__(self, name: str, value: Any) -> None:
         private = self.__pydantic_private__
