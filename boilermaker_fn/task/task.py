@@ -54,7 +54,7 @@ class Task(BaseModel):
     attempts: RetryAttempts = Field(default_factory=RetryAttempts.default)
     policy: RetryPolicy | None = None
     payload: dict[str, Any] = Field(default_factory=lambda: {"args": [], "kwargs": {}})
-    graph_id: GraphId | None = Field(default=None, max_length=MAX_ID_LENGTH)
+    graph_id: GraphId | None = Field(default=None, min_length=1, max_length=MAX_ID_LENGTH)
     on_success: Task | None = None
     on_failure: Task | None = None
 

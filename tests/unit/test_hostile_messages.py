@@ -102,7 +102,7 @@ outcome = st.sampled_from(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=800, deadline=None, derandomize=True)
 @given(body=body, properties=properties, outcome=outcome, count=st.integers(1, 20), aside=st.booleans())
 def test_the_core_always_ends_and_all_it_does_fits(
     body: bytes, properties: dict[str, Any], outcome: Any, count: int, aside: bool
