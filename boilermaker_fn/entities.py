@@ -7,6 +7,7 @@ writes, so that the local ones are as strict as Azure.
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
@@ -26,7 +27,8 @@ MAX_PAGE: Final = 1000
 
 ANY_ETAG: Final = "*"
 
-_FORBIDDEN_IN_KEYS = frozenset("/\\#?") | {chr(c) for c in range(0x20)} | {chr(c) for c in range(0x7F, 0xA0)}
+_FORBIDDEN_IN_KEYS = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -106,9 +108,9 @@ def check_operations(operations: Sequence[Operation]) -> None:
     partitions = {operation.entity.partition for operation in operations}
     if len(partitions) > 1:
         raise LimitExceeded(f"a transaction touches one partition, this one {sorted(partitions)[:5]}")
-    keys = [operation.entity.row for operation in operations]
-    if len(set(keys)) < len(keys):
+    if len({operation.entity.row for operation in operations}) < len(operations):
         raise LimitExceeded("a transaction touches each row once")
+    check_key(operations[0].entity.partition)
     total = 0
     for operation in operations:
         if not isinstance(operation, Insert) and not operation.entity.etag:
@@ -120,15 +122,14 @@ def check_operations(operations: Sequence[Operation]) -> None:
 
 def check_key(key: str) -> None:
     """Raise LimitExceeded if `key` cannot be a partition or row key."""
-    if len(key.encode()) > MAX_KEY_BYTES:
-        raise LimitExceeded(f"a key has at most {MAX_KEY_BYTES} bytes, {key[:40]!r}... has {len(key.encode())}")
-    bad = sorted({c for c in key if c in _FORBIDDEN_IN_KEYS})
-    if bad:
+    if bad := sorted(set(_FORBIDDEN_IN_KEYS.findall(key))):
         raise LimitExceeded(f"key {key[:80]!r} contains {', '.join(map(repr, bad))}, which the service refuses")
+    # A character has at most four bytes: short keys need not be encoded to be measured.
+    if 4 * len(key) > MAX_KEY_BYTES and (size := len(key.encode())) > MAX_KEY_BYTES:
+        raise LimitExceeded(f"a key has at most {MAX_KEY_BYTES} bytes, {key[:40]!r}... has {size}")
 
 
 def _checked_size(entity: Entity) -> int:
-    check_key(entity.partition)
     check_key(entity.row)
     if len(entity.values) > MAX_PROPERTIES:
         raise LimitExceeded(f"row {entity.row!r} has {len(entity.values)} properties, at most {MAX_PROPERTIES} fit")
@@ -143,6 +144,12 @@ def _checked_size(entity: Entity) -> int:
 def _check_value(row: str, name: str, value: Value) -> None:
     if isinstance(value, int) and not isinstance(value, bool) and value not in _INT64:
         raise LimitExceeded(f"property {name!r} of row {row!r} is {value}: integers have 64 bits")
+    if isinstance(value, datetime.datetime) and value.tzinfo is None:
+        raise LimitExceeded(
+            f"property {name!r} of row {row!r} is {value!r} without a time zone: add tzinfo=datetime.UTC"
+        )
+    if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
+        raise LimitExceeded(f"property {name!r} of row {row!r} contains half a surrogate pair, which is no text")
     size = _size_of_value(value)
     if size > MAX_PROPERTY_BYTES:
         raise LimitExceeded(f"property {name!r} of row {row!r} has {size} bytes, at most {MAX_PROPERTY_BYTES} fit")
@@ -150,7 +157,7 @@ def _check_value(row: str, name: str, value: Value) -> None:
 
 def _size_of_value(value: Value) -> int:
     if isinstance(value, str):
-        return 2 * len(value) if value.isascii() else len(value.encode("utf-16-le"))
+        return 2 * len(value) if value.isascii() else len(value.encode("utf-16-le", errors="surrogatepass"))
     if isinstance(value, bytes):
         return len(value)
     return 1 if isinstance(value, bool) else 8

@@ -6,8 +6,10 @@ machine can take the last moments with it, never the file's consistency.
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +34,13 @@ _REMEDIES: Final = {
 }
 
 
-def connect(path: Path | None) -> sqlite3.Connection:
+class Connection(sqlite3.Connection):
+    """`etags` are new ones: unique in the file, for ever, without a write for each."""
+
+    etags: Iterator[str]
+
+
+def connect(path: Path | None) -> Connection:
     """Open `path` (None: memory), make what is missing, and leave the connection in autocommit mode.
 
     Raises sqlite3.Error, OSError, and ConfigurationError for a file that is not for us.
@@ -40,16 +48,19 @@ def connect(path: Path | None) -> sqlite3.Connection:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     # Waiting is done in `begin`, where a short and even pause is fair to other processes.
-    connection = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path or ":memory:", timeout=0, isolation_level=None, check_same_thread=False, factory=Connection
+    )
     try:
         _patiently(connection, "PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         begin(connection, writing=True)
-        prepare(connection, f"the file {path}")
+        number = prepare(connection, f"the file {path}")
         connection.execute("COMMIT")
     except BaseException:
         connection.close()
         raise
+    connection.etags = map(f"{number:x}-{{:x}}".format, itertools.count(1))
     return connection
 
 

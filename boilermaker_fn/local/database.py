@@ -12,10 +12,10 @@ import contextlib
 import os
 import queue
 import threading
+import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..errors import StoreUnavailable
 from .transactions import Outcome, T, Transactions, Work
@@ -23,8 +23,7 @@ from .transactions import Outcome, T, Transactions, Work
 _MAX_BATCH: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(NamedTuple):
     future: asyncio.Future[Any]
     work: Work[Any]
     writing: bool
@@ -42,6 +41,7 @@ class Database:
         self._lock = threading.Lock()
         self._closed = False
         self._memory = Transactions(None, self.name)
+        weakref.finalize(self, self._memory.close)  # nobody needs to close what leaves nothing behind
         self._thread: _FileThread | None = None
         self._lost_in_fork: list[_FileThread] = []
 

@@ -43,31 +43,35 @@ _STATEMENTS: Final = (
     """CREATE TABLE entities (
         partition TEXT NOT NULL,
         row TEXT NOT NULL,
-        etag INTEGER NOT NULL,
+        etag TEXT NOT NULL,
         properties TEXT NOT NULL,
         PRIMARY KEY (partition, row)
     ) WITHOUT ROWID""",
-    "CREATE TABLE etags (last INTEGER NOT NULL)",
-    "INSERT INTO etags VALUES (0)",
+    "CREATE TABLE connections (last INTEGER NOT NULL)",
+    "INSERT INTO connections VALUES (0)",
     f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {VERSION}",
 )
 
 
-def prepare(connection: sqlite3.Connection, where: str) -> None:
-    """Make the tables in a new file. Raises ConfigurationError when `where` is a file we must not touch."""
-    if _number(connection, "PRAGMA application_id") == _APPLICATION_ID:
-        version = _number(connection, "PRAGMA user_version")
-        if version > VERSION:
-            raise ConfigurationError(
-                f"{where} was written by a newer boilermaker_fn (file version {version}, this one knows up to "
-                f"{VERSION}): upgrade the package, or use another file"
-            )
-        return
-    if _number(connection, "SELECT count(*) FROM sqlite_master"):
-        raise ConfigurationError(f"{where} is a database of another program: use another file")
-    for statement in _STATEMENTS:
-        connection.execute(statement)
+def prepare(connection: sqlite3.Connection, where: str) -> int:
+    """Make the tables in a new file; returns a number that no other connection to the file ever had or gets.
+
+    Raises ConfigurationError when `where` is a file we must not touch.
+    """
+    if _number(connection, "PRAGMA application_id") != _APPLICATION_ID:
+        if _number(connection, "SELECT count(*) FROM sqlite_master"):
+            raise ConfigurationError(f"{where} is a database of another program: use another file")
+        for statement in _STATEMENTS:
+            connection.execute(statement)
+    version = _number(connection, "PRAGMA user_version")
+    if version > VERSION:
+        raise ConfigurationError(
+            f"{where} was written by a newer boilermaker_fn (file version {version}, this one knows up to {VERSION}): "
+            "upgrade the package, or use another file"
+        )
+    connection.execute("UPDATE connections SET last = last + 1")
+    return _number(connection, "SELECT last FROM connections")
 
 
 def _number(connection: sqlite3.Connection, statement: str) -> int:

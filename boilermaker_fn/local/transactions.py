@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from .connection import begin, connect, unavailable
+from .connection import Connection, begin, connect, unavailable
 
 T = TypeVar("T")
-Work: TypeAlias = Callable[[sqlite3.Connection], T]
+Work: TypeAlias = Callable[[Connection], T]
 
 #: What work returned, or what it raised; StoreUnavailable when the file is to blame.
 Outcome: TypeAlias = tuple[Any, Exception | None]
@@ -28,7 +28,7 @@ class Transactions:
     def __init__(self, path: Path | None, name: str) -> None:
         self._path = path
         self._name = name
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Connection | None = None
         self._identity: tuple[int, int] | None = None
 
     def do(self, batch: Sequence[Work[Any]], *, writing: bool) -> list[Outcome]:
@@ -41,9 +41,10 @@ class Transactions:
         try:
             outcomes = [_attempt(connection, work) for work in batch]
             connection.execute("COMMIT")
-        except Exception as error:
-            if connection.in_transaction:  # some errors have rolled back already
-                connection.execute("ROLLBACK")
+        except BaseException as error:
+            self._roll_back(connection)
+            if not isinstance(error, Exception):
+                raise
             if len(batch) == 1:
                 return [(None, unavailable(error, self._name))]
             return [outcome for work in batch for outcome in self.do([work], writing=writing)]
@@ -55,7 +56,14 @@ class Transactions:
             self._connection.close()
             self._connection = None
 
-    def _connected(self) -> sqlite3.Connection:
+    def _roll_back(self, connection: Connection) -> None:
+        try:
+            if connection.in_transaction:  # some errors have rolled back already
+                connection.execute("ROLLBACK")
+        except sqlite3.Error:  # the disk is gone, perhaps: closing rolls back too, and the next batch opens anew
+            self.close()
+
+    def _connected(self) -> Connection:
         """The connection; a new one when the file was removed or replaced under the old one."""
         if self._connection is not None and self._identity != _identity(self._path):
             self.close()
@@ -65,7 +73,7 @@ class Transactions:
         return self._connection
 
 
-def _attempt(connection: sqlite3.Connection, work: Work[Any]) -> Outcome:
+def _attempt(connection: Connection, work: Work[Any]) -> Outcome:
     changes = connection.total_changes
     try:
         return work(connection), None
