@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import NewType
 
@@ -22,6 +23,8 @@ MAX_ID_LENGTH = 96
 # Not allowed in a key of Azure Table Storage, or our own separator in message ids.
 _FORBIDDEN = frozenset('/\\#?%"') | {chr(c) for c in range(0x20)} | {chr(c) for c in range(0x7F, 0xA0)}
 
+_QUEUE = re.compile(r"(?=.{1,260}$)[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?")
+
 
 def new_task_id() -> TaskId:
     """A new UUIDv7 as text."""
@@ -35,4 +38,14 @@ def problem_with_id(task_id: str) -> str | None:
     bad = sorted({c for c in task_id if c in _FORBIDDEN})
     if bad:
         return f"task_id {task_id!r} contains {', '.join(map(repr, bad))}: use letters, digits and -_.:"
+    return None
+
+
+def problem_with_queue(queue: object) -> str | None:
+    """Why `queue` cannot name a queue, or None if it can (the rules are those of Service Bus)."""
+    if not isinstance(queue, str) or not _QUEUE.fullmatch(queue):
+        return (
+            f"is {queue!r}: the name of a queue has 1 to 260 letters, digits and ._-/ and begins and ends with a "
+            "letter or digit"
+        )
     return None

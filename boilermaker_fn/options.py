@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from .errors import OptionError
-from .ids import problem_with_id
+from .ids import problem_with_id, problem_with_queue
 from .retries import RetryPolicy
 from .task.task import Task
 
@@ -60,8 +60,8 @@ def _problems(options: PublishOptions) -> list[str]:
         problems += _problems_of_eta(options)
     if not isinstance(options.policy, RetryPolicy | None):
         problems.append(f"policy is {options.policy!r}, not a RetryPolicy")
-    if options.queue is not None and not (isinstance(options.queue, str) and options.queue):
-        problems.append(f"queue is {options.queue!r}: it must be the name of a queue")
+    if options.queue is not None and (problem := problem_with_queue(options.queue)):
+        problems.append(f"queue {problem}")
     if options.task_id is not None and (problem := problem_with_id(str(options.task_id))):
         problems.append(problem)
     attempts = options.publish_attempts

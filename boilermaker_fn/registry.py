@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypedDict
 
 from .errors import BoilermakerUnregisteredFunction, MissingExtra, RegistrationError
+from .ids import problem_with_queue
 from .retries import RetryPolicy, exponential_without_jitter
 from .signature import Signature
+from .task.task import MAX_NAME_LENGTH
 
 
 class TaskOptions(TypedDict, total=False):
@@ -86,14 +88,17 @@ class Registry(Mapping[str, Registration]):
 
     def of(self, fn: Callable[..., Any]) -> Registration:
         """The registration of a function. Raises BoilermakerUnregisteredFunction."""
-        registration = self._by_function.get(fn) or self._by_name.get(getattr(fn, "__name__", ""))
-        if registration is None:
-            raise BoilermakerUnregisteredFunction(getattr(fn, "__name__", repr(fn)))
-        return registration
+        layer: Any = fn
+        while layer is not None:
+            if (registration := self._by_function.get(layer)) is not None:
+                return registration
+            layer = getattr(layer, "__wrapped__", None)  # other decorators may stand above ours
+        raise BoilermakerUnregisteredFunction(getattr(fn, "__name__", repr(fn)))
 
 
 _KNOWN: Final = frozenset(TaskOptions.__annotations__) | {"cpu_bound"}
 _POSITIVE: Final = ("timeout", "expires")
+_SWITCHES: Final = ("acks_late", "should_dead_letter", "keep_result")
 
 
 def registered(fn: Callable[..., Any], options: Mapping[str, Any]) -> Registration:
@@ -121,11 +126,12 @@ _DERIVED: Final = frozenset({"policy", "retry_on", "max_retries", "retry_delay",
 def _kind(fn: Callable[..., Any], cpu_bound: bool) -> Kind:
     if cpu_bound:
         return Kind.PROCESS
-    return Kind.LOOP if inspect.iscoroutinefunction(fn) else Kind.THREAD
+    is_async = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__)
+    return Kind.LOOP if is_async else Kind.THREAD
 
 
 def _retrying(options: Mapping[str, Any]) -> dict[str, Any]:
-    retry_on = tuple(options.get("retry_on", ()))
+    retry_on = tuple(options.get("retry_on") or ())
     if "max_retries" in options:
         policy = exponential_without_jitter(options["max_retries"], options.get("retry_delay", 1.0))
         return {"policy": policy, "retry_on": retry_on or (Exception,)}
@@ -143,7 +149,13 @@ def _problems_of_options(options: Mapping[str, Any]) -> list[str]:
         problems.append("retry_delay goes with max_retries: add max_retries=..., or use policy=RetryPolicy(...)")
     if not isinstance(options.get("policy"), RetryPolicy | None):
         problems.append(f"policy is {options['policy']!r}, not a RetryPolicy")
-    return problems + _problems_of_numbers(options) + _problems_of_exceptions(options.get("retry_on", ()))
+    for switch in _SWITCHES:
+        if not isinstance(options.get(switch), bool | None):
+            problems.append(f"{switch} is {options[switch]!r}: it must be True or False")
+    queue = options.get("queue")
+    if queue is not None and (problem := problem_with_queue(queue)):
+        problems.append(f"queue {problem}")
+    return problems + _problems_of_numbers(options) + _problems_of_exceptions(options.get("retry_on") or ())
 
 
 def _problems_of_numbers(options: Mapping[str, Any]) -> list[str]:
@@ -166,6 +178,8 @@ def _is_number(value: Any) -> bool:
 def _problems_of_exceptions(retry_on: Any) -> list[str]:
     if isinstance(retry_on, type):
         return [f"retry_on is the class {retry_on.__name__}: write retry_on=({retry_on.__name__},)"]
+    if not isinstance(retry_on, Iterable):
+        return [f"retry_on is {retry_on!r}: it must be a tuple of exception classes"]
     wrong = [kind for kind in retry_on if not (isinstance(kind, type) and issubclass(kind, BaseException))]
     return [f"retry_on contains {kind!r}, which is no exception class" for kind in wrong]
 
@@ -173,8 +187,8 @@ def _problems_of_exceptions(retry_on: Any) -> list[str]:
 def _problems_of_function(fn: Callable[..., Any], name: str, cpu_bound: bool) -> list[str]:
     if not callable(fn):
         return [f"{fn!r} is not a function"]
-    if not name:
-        return ["it has no __name__: give it one with name=..."]
+    if not (isinstance(name, str) and 1 <= len(name) <= MAX_NAME_LENGTH):
+        return [f"its name is {name!r:.300}: give it one of 1 to {MAX_NAME_LENGTH} characters with name=..."]
     if cpu_bound:
         return _problems_of_cpu_function(fn)
     parameters = list(inspect.signature(fn).parameters.values())

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 import structlog
@@ -21,14 +22,19 @@ from boilermaker_fn.task.task import Task
 log = logging.getLogger("boilermaker_fn")
 
 
-def bound(delivery: Delivery, task: Task | None) -> AbstractContextManager[None]:
+@contextmanager
+def bound(delivery: Delivery, task: Task | None) -> Iterator[None]:
     """Bind the ids of a delivery for all lines written in the block."""
     ids: dict[str, object] = {"message_id": delivery.message_id}
     if task is not None:
         ids |= {"task_id": task.task_id, "function": task.function_name, "attempt": task.attempt}
         if task.graph_id is not None:
             ids["graph_id"] = task.graph_id
-    return structlog.contextvars.bound_contextvars(**ids)
+    tokens = structlog.contextvars.bind_contextvars(**ids)
+    try:
+        yield
+    finally:
+        structlog.contextvars.reset_contextvars(**tokens)
 
 
 def configure(*, json: bool | None = None, level: int | str = logging.INFO, stream: TextIO | None = None) -> None:
@@ -38,17 +44,8 @@ def configure(*, json: bool | None = None, level: int | str = logging.INFO, stre
     """
     stream = stream or sys.stderr
     as_json = not stream.isatty() if json is None else json
-    shared = _shared_processors()
-    structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(as_json, stream))
-    )
+    handler.setFormatter(_route_to_handlers(_rendering(as_json, stream)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -58,6 +55,33 @@ def configure_if_nobody_has(level: int | str = logging.INFO) -> None:
     """Configure, unless the application has set up logging by itself."""
     if not logging.getLogger().handlers:
         configure(level=level)
+
+
+def configure_within_host() -> None:
+    """Write lines as JSON through the handlers that a host has put on the root logger; its levels stay what they are.
+
+    Handlers with a formatter of their own are left alone, and so is everything if the application has configured
+    structlog by itself.
+    """
+    handlers = logging.getLogger().handlers
+    if structlog.is_configured() or not handlers:
+        return
+    formatter = _route_to_handlers(_rendering(as_json=True, stream=sys.stderr))
+    for handler in handlers:
+        if handler.formatter is None:
+            handler.setFormatter(formatter)
+
+
+def _route_to_handlers(rendering: list[Processor]) -> structlog.stdlib.ProcessorFormatter:
+    """Let structlog write through the standard library; returns the formatter for its handlers."""
+    shared = _shared_processors()
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering)
 
 
 def _shared_processors() -> list[Processor]:
