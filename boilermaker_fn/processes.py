@@ -7,6 +7,7 @@ The pool forks from a server: a child does not inherit the threads and locks of 
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import multiprocessing
 import os
@@ -71,8 +72,14 @@ def address_of(fn: Callable[..., Any]) -> str:
 
 def run_here(address: str, args: Sequence[Any], kwargs: Mapping[str, Any], retry_on: Exceptions) -> Outcome:
     """What a child does: find the function, call it, and say how that ended."""
+    fn, signature = _found(address)
+    return outcome_of_call(fn, signature, (), args, kwargs, retry_on)
+
+
+@functools.cache
+def _found(address: str) -> tuple[Callable[..., Any], Signature]:
     module, _, qualname = address.partition(":")
     fn: Any = importlib.import_module(module)
     for part in qualname.split("."):
         fn = getattr(fn, part)
-    return outcome_of_call(fn, Signature(fn.__name__, fn, takes_state=False), (), args, kwargs, retry_on)
+    return fn, Signature(fn.__name__, fn, takes_state=False)

@@ -1,0 +1,57 @@
+# Everything sets itself up: .venv is made when it is missing, and filled again when pyproject.toml or constraints.txt
+# change. PYTHON=/path/to/python chooses the interpreter for a new .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := $(wildcard constraints.txt)
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS))
+PYTHONS := $(PYTHON) python3.13 python3 python python3.14 python3.12 python3.11
+
+.PHONY: help demo test bench lint docs clean
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 12
+
+demo: $(VENV)/.demo ## run a shop with 300 orders on the embedded engine
+	@$(BIN)/boilermaker-fn demo
+
+test: $(VENV)/.dev ## run all tests
+	$(BIN)/pytest -n 2
+
+bench: $(VENV)/.dev ## measure how fast tasks are published and run
+	$(BIN)/python -m bench.dispatch
+	$(BIN)/python -m bench.processing
+
+lint: $(VENV)/.dev ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy examples/orders
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: $(VENV)/.dev ## run the code in the documentation and follow its links
+	$(BIN)/pytest -q tests/unit/test_docs.py
+
+clean: ## remove .venv and what tools left behind
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* build dist
+
+$(VENV)/.demo: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(INSTALL) --editable '.[cli,cpu]'
+	@touch $@
+
+# All that the demo needs is among what development needs.
+$(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+# A name on the path is not enough: it can be a shim for a version that is not there.
+$(BIN)/python:
+	@for python in $(PYTHONS); do \
+	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "$$python -m venv $(VENV)"; \
+	        exec "$$python" -m venv $(VENV); \
+	    fi; \
+	done; \
+	echo "boilermaker_fn needs Python 3.11 or newer, and none of these is: $(PYTHONS)." >&2; \
+	echo "Install one, or name it: make PYTHON=/path/to/python ..." >&2; \
+	exit 1

@@ -1,0 +1,161 @@
+"""`boilermaker-fn demo`: publish the orders of the example, run them, and account for every one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from ...app import Boilermaker
+from ...errors import ConfigurationError
+from ...messages import Delivery
+from ...telemetry import logs
+from ...wiring import Wiring, wired
+from ..deadletters import all_in
+from ..exits import INTERRUPTED, NOT_ENDED, OK
+from ..output import console, print_json
+from ..places import json_option
+from . import example, runs
+from .ledger import Case, Ledger
+from .progress import Bars, Lines, Progress
+from .report import Report
+
+_CONCURRENCY = 16
+_GRACE = 2.0
+#: Seconds a message stays locked after a process that was killed; a run that goes on waits that long.
+_LOCK = 10.0
+#: Seconds without any task ending after which something must be wrong.
+_PATIENCE = 30.0
+_BETWEEN_LOOKS = 0.25
+
+
+@click.command()
+@click.option(
+    "--file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path(".boilermaker/demo.db"),
+    show_default=True,
+    help="Where the embedded engine keeps the demo's tasks; a file of its own.",
+)
+@click.option("--verbose", is_flag=True, help="Show the worker's log, on standard error.")
+@json_option
+def demo(file: Path, verbose: bool, as_json: bool) -> None:
+    """Run a shop: some 300 orders, with retries, time-outs, crashes, refunds and bad rows.
+
+    Each order of examples/orders is published and run by a real worker on the embedded engine, in less than half a
+    minute and without Azure. At the end every row of the file has succeeded or failed, and the reason is said. After
+    Ctrl-C the same command goes on where it was; after a finished run the next one starts clean.
+
+    The exit code is 0 when all rows are accounted for, 3 when some have not ended, 130 after Ctrl-C.
+    """
+    if verbose:
+        logs.configure()
+    else:
+        logging.getLogger("boilermaker_fn").addHandler(logging.NullHandler())
+    sys.exit(asyncio.run(_demo(file, verbose, as_json)))
+
+
+async def _demo(file: Path, verbose: bool, as_json: bool) -> int:
+    from ...local import LocalEngine
+
+    app: Boilermaker = example.tasks().app
+    wiring = wired(LocalEngine(file, lock_duration=_LOCK), None)
+    with app.shell.rewired(wiring):
+        try:
+            return await _run(app, wiring, file, verbose, as_json)
+        finally:
+            await wiring.engine.close()
+
+
+async def _run(app: Boilermaker, wiring: Wiring, file: Path, verbose: bool, as_json: bool) -> int:
+    table, results = wiring.engine.table, wiring.results
+    if table is None or results is None:
+        raise ConfigurationError("the demo needs an engine with a table")
+    began = time.monotonic()
+    run = await runs.begin(table)
+    ledger = Ledger(_cases(run), results)
+    click.echo(f"{run.story} ({len(ledger.cases)} rows, tasks in {file})", err=as_json)
+    progress = _progress(ledger, plain=verbose, stderr=as_json)
+    with progress:
+        interrupted = await _work(app, ledger, progress)
+    done = len(ledger.ended) == len(ledger.cases)
+    if done:
+        await runs.finish(table, run)
+    report = Report(run, file, ledger, await _dead_letters(wiring, run), time.monotonic() - began)
+    if as_json:
+        print_json(report.as_json())
+    elif done:
+        report.print()
+    else:
+        click.echo(f"{'interrupted' if interrupted else 'nothing moves any more'}: the same command goes on from here")
+    return OK if done else INTERRUPTED if interrupted else NOT_ENDED
+
+
+def _cases(run: runs.Run) -> list[Case]:
+    tasks, reading = example.tasks(), example.reading()
+    cases = []
+    for line, row in reading.read():
+        if isinstance(row, tasks.Order):
+            cases.append(Case(line, row.order_id, tasks.fulfilment(row, run.name)))
+        else:
+            cases.append(Case(line, f"line {line}", tasks.rejection(row, run.name)))
+    return cases
+
+
+def _progress(ledger: Ledger, *, plain: bool, stderr: bool) -> Progress:
+    screen = console(stderr=stderr)
+    return Bars(ledger, screen) if screen.is_terminal and not plain else Lines(ledger, stderr=stderr)
+
+
+async def _work(app: Boilermaker, ledger: Ledger, progress: Progress) -> bool:
+    """Publish, run, and follow, until all has ended or nothing moves any more. True if that was cut short."""
+    interrupted = asyncio.Event()
+    with _signals_set(interrupted):
+        await ledger.look()
+        # Publishing again what a run before this one has published is harmless: a task with a result is not run.
+        await app.publish_many([case.task for case in ledger.cases if not case.rows])
+        worker = app.worker(concurrency=_CONCURRENCY, grace=_GRACE)
+        await worker.start()
+        try:
+            await _follow(ledger, progress, interrupted)
+        finally:
+            await worker.stop()
+        progress.tell(await ledger.look())
+    return interrupted.is_set()
+
+
+async def _follow(ledger: Ledger, progress: Progress, interrupted: asyncio.Event) -> None:
+    moved = time.monotonic()
+    while len(ledger.ended) < len(ledger.cases) and time.monotonic() - moved < _PATIENCE:
+        news = await ledger.look()
+        progress.tell(news)
+        if news:
+            moved = time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_BETWEEN_LOOKS):
+                await interrupted.wait()
+                return
+
+
+@contextlib.contextmanager
+def _signals_set(interrupted: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupted.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def _dead_letters(wiring: Wiring, run: runs.Run) -> list[Delivery]:
+    letters = all_in(wiring.engine.inbox(wiring.dead_letter_queue))
+    return [one async for one in letters if str(one.properties.get("task_id", "")).startswith(f"{run.name}.")]
