@@ -108,7 +108,7 @@ class Boilermaker(Publisher):
         for task in rest:
             links += [task.model_copy(update={"chain": []}), *task.chain] if task.chain else [task]
         head.chain = links
-        head.chain_on_failure = on_failure
+        head.chain_on_failure = on_failure or head.chain_on_failure
         return head
 
     def handle(self, task_id: str, fn: Callable[..., Any] | None = None) -> TaskHandle[Any]:

@@ -15,11 +15,13 @@ from .messages import (
     Delivery,
     Message,
     PropertyValue,
+    carried,
     dead_letter_id,
 )
 from .outcomes import ErrorInfo
 
 MAX_DESCRIPTION: Final = 4096  # what Service Bus takes for its own two properties, in characters
+MAX_REASON: Final = 256
 MAX_TRACEBACK: Final = 16_384
 #: Left for the names of the properties, the headers and what the service adds, in bytes.
 OVERHEAD: Final = 4_096
@@ -40,8 +42,8 @@ def dead_letter(
 ) -> Message:
     """The dead letter for `delivery`, to be sent to `queue`; at most `limit` bytes, `now` in seconds."""
     properties: dict[str, PropertyValue] = {
-        **{name: value for name, value in delivery.properties.items() if name not in _OURS},
-        DEAD_LETTER_REASON: reason,
+        **{name: value for name, value in carried(delivery.properties).items() if name not in _OURS},
+        DEAD_LETTER_REASON: reason[:MAX_REASON],
         DEAD_LETTER_DESCRIPTION: f"{error.type}: {error.message}"[:MAX_DESCRIPTION],
         "error_type": error.type[:256],
         "task_id": task_id,

@@ -43,7 +43,7 @@ from .task.task import Task
 UNKNOWN_TRIES: Final = 10
 
 
-class Phase(enum.Enum):
+class Phase(enum.StrEnum):
     """Where a delivery stands: which answer it waits for."""
 
     NEW = "new"
@@ -86,14 +86,15 @@ def step(state: State, event: fx.Event) -> Step:
 
 
 def _delivered(state: State, event: fx.Delivered | fx.SetAside) -> Step:
-    task = decode(state.delivery.body)
-    state = state._replace(aside=isinstance(event, fx.SetAside) or GIVEN_UP in state.delivery.properties)
+    rules, delivery = state.rules, state.delivery
+    aside = isinstance(event, fx.SetAside) or GIVEN_UP in delivery.properties
+    task = decode(delivery.body)
     if isinstance(task, Unreadable):
-        return _give_up_unread(state, Reason.InvalidTaskFormat, task.problem, event.now)
+        return _give_up_unread(state._replace(aside=aside), Reason.InvalidTaskFormat, task.problem, event.now)
     if isinstance(task, Newer):
-        return _newer(state, task, event.now)
-    state = state._replace(task=task)
-    if keeps_row(state.rules, task):
+        return _newer(state._replace(aside=aside), task, event.now)
+    state = State(rules, delivery, state.phase, task, aside)
+    if keeps_row(rules, task):
         return state._replace(phase=Phase.READING), fx.ReadRow(task.task_id)
     return _not_settled_yet(state, task, event.now)
 

@@ -33,8 +33,7 @@ def decode(body: bytes) -> Task | Unreadable | Newer:
     try:
         task = Task.model_validate_json(body)
     except ValidationError as error:
-        version = _version_of(body)
-        return Newer(version) if version > VERSION else Unreadable(_summary(error))
+        return _decoded_otherwise(body, error)
     return Newer(task.version) if task.version > VERSION else task
 
 
@@ -84,13 +83,27 @@ def outgoing(task: Task, *, now: float, queue: str, properties: Properties = NO_
     )
 
 
-def _version_of(body: bytes) -> int:
+def _decoded_otherwise(body: bytes, error: ValidationError) -> Task | Unreadable | Newer:
     try:
         envelope: Any = json.loads(body)
     except (ValueError, RecursionError):
-        return 0
+        return Unreadable(_summary(error))
     version = envelope.get("version") if isinstance(envelope, dict) else None
-    return version if isinstance(version, int) else 0
+    if isinstance(version, int) and version > VERSION:
+        return Newer(version)
+    return _decoded_deep(envelope, error)
+
+
+def _decoded_deep(envelope: Any, error: ValidationError) -> Task | Unreadable:
+    """Pydantic writes JSON that nests deeper than the 200 levels it reads: handlers of handlers, or deep arguments."""
+    if "recursion limit" not in str(error):
+        return Unreadable(_summary(error))
+    try:
+        task = Task.model_validate(envelope)
+        encode(task)  # what Python's parser lets through must be fit to be sent again
+    except (ValidationError, ArgumentError, RecursionError):
+        return Unreadable(_summary(error))
+    return task
 
 
 def _summary(error: ValidationError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Final
 
-from .dead_letters import dead_letter
+from .dead_letters import MAX_DESCRIPTION, MAX_REASON, dead_letter
 from .envelopes import encode, outgoing
 from .messages import (
     DEAD_LETTER_DESCRIPTION,
@@ -19,6 +19,7 @@ from .messages import (
     Message,
     Properties,
     attempt_id,
+    carried,
     origin_of,
     postponed_id,
 )
@@ -80,7 +81,7 @@ def postponed(
     function was started (a task with acks_late=False must then not be started again).
     """
     times = times_counted(delivery, POSTPONED) + 1
-    properties = {**delivery.properties, POSTPONED: times}
+    properties = {**carried(delivery.properties), POSTPONED: times}
     if counter is not None:
         properties[counter] = times_counted(delivery, counter) + 1
     if ran or was_delivered_before(delivery):
@@ -146,9 +147,9 @@ def trace_of(delivery: Delivery) -> Properties:
 def given_up_by_broker(delivery: Delivery) -> Failed:
     """The failure of a task whose message the broker gave up, in the broker's words."""
     given = delivery.properties.get(GIVEN_UP) or delivery.properties.get(DEAD_LETTER_REASON)
-    reason = str(given or Reason.MaxDeliveryCountExceeded)
+    reason = str(given or Reason.MaxDeliveryCountExceeded)[:MAX_REASON]
     description = str(delivery.properties.get(DEAD_LETTER_DESCRIPTION, "the broker gave the message up"))
-    return Failed(reason, ErrorInfo(reason, description))
+    return Failed(reason, ErrorInfo(reason, description[:MAX_DESCRIPTION]))
 
 
 def _id_of(task: Task) -> str:

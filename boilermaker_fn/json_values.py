@@ -1,21 +1,37 @@
 """How does a Python value travel as JSON and arrive as what it was? By its annotation, and never silently changed.
 
 Values with an annotation are written and revived by pydantic. Values without one must be plain JSON, or one of the
-types that have one obvious text form (models, datetimes, UUIDs, decimals, enums, dataclasses, paths); sets, bytes and
-NaN would come back as something else, so they are refused.
+types that have one obvious form (models, dataclasses, datetimes, UUIDs, decimals, enums, paths); sets, bytes, NaN and
+all others would come back as something else, so they are refused.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import decimal
+import enum
 import inspect
 import json
+import pathlib
+import uuid
 from typing import Any, Final
 
-from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 _PLAIN: Final = (str, bool, int, type(None))
 _UNTYPED: Final = (Any, inspect.Parameter.empty, object)
+_ONE_FORM: Final = (
+    BaseModel,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    uuid.UUID,
+    decimal.Decimal,
+    enum.Enum,
+    pathlib.PurePath,
+)
 
 
 class JsonValue:
@@ -70,7 +86,7 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, set | frozenset | bytes | bytearray | memoryview):
+    if not isinstance(value, _ONE_FORM) and not dataclasses.is_dataclass(value):
         raise TypeError(f"a {type(value).__name__} has no form of its own in JSON: annotate it, or convert it")
     return to_jsonable_python(value)
 

@@ -7,7 +7,7 @@ the queue's duplicate detection drops the second one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
@@ -33,8 +33,16 @@ REDELIVERED: Final = "boilermaker_redelivered"
 #: Why the broker gave the message up; whoever gets it records that and runs nothing.
 GIVEN_UP: Final = "boilermaker_given_up"
 
+#: How many bytes of properties go on with a message that is sent again: a queue takes 64 KiB, and ours need room.
+MAX_CARRIED: Final = 16 * 1024
+
 # Separates what we append to a task id; no task id contains it (see ids.py).
 _SEPARATOR: Final = "/"
+
+
+def _no_properties() -> Properties:
+    # As a default value it would be refused: before Python 3.12 a mapping proxy has no hash.
+    return NO_PROPERTIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,7 @@ class Message:
     body: bytes
     not_before: float | None = None
     expires_at: float | None = None
-    properties: Properties = NO_PROPERTIES
+    properties: Properties = field(default_factory=_no_properties)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class Delivery:
     sequence_number: int
     delivery_count: int
     enqueued_at: float = 0.0
-    properties: Properties = NO_PROPERTIES
+    properties: Properties = field(default_factory=_no_properties)
     locked_until: float = 0.0
     lock_token: str = ""
 
@@ -85,6 +93,18 @@ def dead_letter_id(message_id: str) -> str:
     return f"{message_id}{_SEPARATOR}dead"
 
 
+def carried(properties: Properties) -> dict[str, PropertyValue]:
+    """The properties that go on when their message is sent again: ours, and as many others as fit, small ones first."""
+    kept: dict[str, PropertyValue] = {}
+    room = MAX_CARRIED
+    for name in sorted(properties, key=lambda name: (name not in _ALWAYS_CARRIED, _size(name, properties[name]))):
+        size = _size(name, properties[name])
+        if size <= room:
+            kept[name] = properties[name]
+            room -= size
+    return kept
+
+
 def origin_of(queue: str) -> str:
     """The queue that a dead-letter sub-queue belongs to; any other queue is its own."""
     return queue.removesuffix(DEAD_LETTER_SUFFIX)
@@ -93,3 +113,11 @@ def origin_of(queue: str) -> str:
 def task_id_of(message_id: str) -> str:
     """The task a message id belongs to."""
     return message_id.split(_SEPARATOR, 1)[0]
+
+
+# Whatever strangers put beside them: without its counters a message could be put off for ever.
+_ALWAYS_CARRIED: Final = frozenset({TRACEPARENT, POSTPONED, POSTPONED_UNKNOWN, REDELIVERED, GIVEN_UP})
+
+
+def _size(name: str, value: PropertyValue) -> int:
+    return len(name.encode(errors="replace")) + len(str(value).encode(errors="replace"))

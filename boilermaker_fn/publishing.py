@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .envelopes import outgoing
 from .errors import ArgumentError, BoilermakerAppException, NotSent, PublishError, TaskTooLarge
 from .json_values import JsonValue
-from .messages import Message
-from .ports import Transport
-from .registry import Registry
 from .task.task import Task
-from .telemetry.tracing import OpenTelemetry
+
+if TYPE_CHECKING:
+    from .messages import Message
+    from .ports import Transport
+    from .registry import Registry
+    from .telemetry.tracing import OpenTelemetry
 
 #: Kept free in a message for what an envelope gains on its way (attempts, a policy, counters), in bytes.
 HEADROOM: Final = 8 * 1024
@@ -70,6 +71,8 @@ class Publishing:
         errors: list[BaseException] = []
         for tried in range(attempts):
             if tried:
+                import asyncio  # see handle.py
+
                 await asyncio.sleep(_FIRST_PAUSE * 2.0**tried)
             try:
                 return await self._transport.send(messages)
@@ -84,25 +87,50 @@ class Publishing:
 def prepared(task: Task, registry: Registry) -> Task:
     """A copy of the task, and of all that follows it, whose arguments are checked and JSON data.
 
-    Raises ArgumentError naming function and parameter. Functions that are not registered here are taken on trust.
+    Raises ArgumentError naming function and parameter, or saying that what follows a task leads back to it. Functions
+    that are not registered here are taken on trust.
     """
+    _refuse_loops(task)
+    try:
+        return _prepared(task, registry)
+    except RecursionError:
+        raise ArgumentError(task.function_name, None, f"the handlers of task {task.task_id} nest too deep") from None
+
+
+def _refuse_loops(task: Task) -> None:
+    above: set[int] = set()
+    done: set[int] = set()
+    stack = [(task, False)]
+    while stack:
+        one, leaving = stack.pop()
+        if leaving:
+            above.remove(id(one))
+            done.add(id(one))
+        elif id(one) in above:
+            raise ArgumentError(
+                one.function_name, None, f"what follows task {one.task_id} leads back to it: it would never end"
+            )
+        elif id(one) not in done:
+            above.add(id(one))
+            stack += [(one, True), *((following, False) for following in _following(one))]
+
+
+def _following(task: Task) -> list[Task]:
+    candidates = (task.on_success, task.on_failure, *task.chain, task.chain_on_failure)
+    return [candidate for candidate in candidates if candidate is not None]
+
+
+def _prepared(task: Task, registry: Registry) -> Task:
     # `a >> b >> c ...` can be longer than Python's stack is deep.
     links: list[Task] = []
     link: Task | None = task
     while link is not None:
-        if len(links) > _LONGEST or any(link is earlier for earlier in links[:1]):
-            raise ArgumentError(
-                task.function_name, None, f"what follows task {task.task_id} leads back to it, or never ends"
-            )
         links.append(link)
         link = link.on_success
     following: Task | None = None
     for link in reversed(links):
         following = _prepared_one(link, following, registry)
     return following if following is not None else task
-
-
-_LONGEST: Final = 100_000
 
 
 def _prepared_one(task: Task, on_success: Task | None, registry: Registry) -> Task:
@@ -116,11 +144,11 @@ def _prepared_one(task: Task, on_success: Task | None, registry: Registry) -> Ta
     if on_success is not None:
         changes["on_success"] = on_success
     if task.on_failure is not None:
-        changes["on_failure"] = prepared(task.on_failure, registry)
+        changes["on_failure"] = _prepared(task.on_failure, registry)
     if task.chain:
-        changes["chain"] = [prepared(link, registry) for link in task.chain]
+        changes["chain"] = [_prepared(link, registry) for link in task.chain]
     if task.chain_on_failure is not None:
-        changes["chain_on_failure"] = prepared(task.chain_on_failure, registry)
+        changes["chain_on_failure"] = _prepared(task.chain_on_failure, registry)
     return task.model_copy(update=changes)
 
 
@@ -139,7 +167,7 @@ def _mark_published(task: Task) -> None:
     while pending:
         one = pending.pop()
         one.mark_published()
-        pending += [t for t in (one.on_success, one.on_failure, *one.chain, one.chain_on_failure) if t is not None]
+        pending += _following(one)
 
 
 _ANY: Final = JsonValue()

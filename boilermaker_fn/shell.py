@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .ports import Engine, Table
 from .publishing import Publishing
 from .registry import Registration, Registry, registered
-from .wiring import Wiring, wired
 
 if TYPE_CHECKING:
+    from .ports import Engine, Table
     from .runner import Runner
     from .telemetry.tracing import OpenTelemetry
+    from .wiring import Wiring
 
 
 async def debug_task(state: Any) -> int:
@@ -33,11 +33,14 @@ class Shell:
         self._traced = traced
         self._wiring: Wiring | None = None
         self._publishing: Publishing | None = None
+        self._lent = False
 
     @property
     def wiring(self) -> Wiring:
         """What the app is connected to. Raises ConfigurationError at first use."""
         if self._wiring is None:
+            from .wiring import wired
+
             self._wiring = wired(*self._given)
         return self._wiring
 
@@ -62,13 +65,13 @@ class Shell:
 
     @contextlib.contextmanager
     def rewired(self, wiring: Wiring) -> Iterator[None]:
-        """Connect the app to something else for a while."""
-        before = self._wiring, self._publishing
-        self._wiring, self._publishing = wiring, None
+        """Connect the app to something else for a while; whoever lends it closes it."""
+        before = self._wiring, self._publishing, self._lent
+        self._wiring, self._publishing, self._lent = wiring, None, True
         try:
             yield
         finally:
-            self._wiring, self._publishing = before
+            self._wiring, self._publishing, self._lent = before
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -99,6 +102,8 @@ class Shell:
 
     async def close(self) -> None:
         """Let go of the engine. The app connects again when it is used again."""
+        if self._lent:  # else what is published next, in a test, would go to the real queue
+            return
         wiring, self._wiring, self._publishing = self._wiring, None, None
         if wiring is not None:
             await wiring.engine.close()

@@ -6,10 +6,11 @@ do no harm: one that cannot be resolved is taken as Any.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -31,6 +32,8 @@ class Signature:
         parameters = list(inspect.signature(fn).parameters.values())
         self._parameters = parameters[1:] if takes_state else parameters
         self._bound = inspect.Signature(self._parameters)
+        # Whether arguments fit depends on their number and their names alone.
+        self._problem = lru_cache(maxsize=16)(self._problem_with)
 
     @cached_property
     def result(self) -> JsonValue:
@@ -47,8 +50,7 @@ class Signature:
 
     def revive(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The arguments from JSON data. Raises ArgumentError naming the parameter."""
-        if kwargs or not self._fits_without_keywords(len(args)):
-            self._check_shape(args, kwargs)
+        self._check_shape(args, kwargs)
         values = self._values
         if not values:
             return list(args), dict(kwargs)
@@ -58,30 +60,24 @@ class Signature:
         )
 
     def _check_shape(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        try:
-            self._bound.bind(*args, **kwargs)
-        except TypeError as error:
-            raise ArgumentError(self._name, None, f"{error}{self._hint(kwargs)}") from None
+        problem = self._problem(len(args), tuple(kwargs))
+        if problem is not None:
+            raise ArgumentError(self._name, None, problem)
 
-    def _hint(self, kwargs: Mapping[str, Any]) -> str:
-        moved = [name for name in ("delay", "policy", "publish_attempts") if name in kwargs]
+    def _problem_with(self, count: int, names: Sequence[str]) -> str | None:
+        try:
+            self._bound.bind(*[None] * count, **dict.fromkeys(names))
+        except TypeError as error:
+            return f"{error}{self._hint(names)}"
+        return None
+
+    def _hint(self, names: Sequence[str]) -> str:
+        moved = [name for name in ("delay", "policy", "publish_attempts") if name in names]
         known = {parameter.name for parameter in self._parameters}
         options = ", ".join(f"{name}=..." for name in moved if name not in known)
         return (
             f" (publishing options go through app.options({options}).apply_async({self._name}, ...))" if options else ""
         )
-
-    def _fits_without_keywords(self, count: int) -> bool:
-        required, most = self._positional_range
-        return required <= count <= most
-
-    @cached_property
-    def _positional_range(self) -> tuple[int, float]:
-        positional = [p for p in self._parameters if p.kind in _POSITIONAL]
-        if any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in self._parameters):
-            return 1, 0
-        endless = any(p.kind is p.VAR_POSITIONAL for p in self._parameters)
-        return sum(p.default is p.empty for p in positional), float("inf") if endless else len(positional)
 
     def _positional(self, args: Sequence[Any]) -> list[tuple[str, Any]]:
         names = self._positional_names
@@ -125,7 +121,7 @@ class Signature:
         fn = inspect.unwrap(self._fn)
         try:
             return typing.get_type_hints(fn, include_extras=True)
-        except NameError:
+        except Exception:  # an annotation can be any code
             return _resolvable(fn)
 
 
@@ -133,11 +129,9 @@ def _resolvable(fn: Callable[..., Any]) -> dict[str, Any]:
     """The annotations that can be resolved; imports under TYPE_CHECKING do not exist at run time."""
     hints = {}
     for name, annotation in getattr(fn, "__annotations__", {}).items():
-        try:
-            lone = type("_Lone", (), {"__annotations__": {name: annotation}, "__module__": fn.__module__})
+        lone = type("_Lone", (), {"__annotations__": {name: annotation}, "__module__": fn.__module__})
+        with contextlib.suppress(Exception):  # as above
             hints.update(typing.get_type_hints(lone, include_extras=True))
-        except NameError:
-            continue
     return hints
 
 

@@ -140,7 +140,7 @@ class Worker:
             log.error("a message was not settled; it comes again when its lock expires", exc_info=error)
 
     async def _process(self, inbox: Inbox, delivery: Delivery, handle: Handle) -> None:
-        renewing = asyncio.ensure_future(_renewed(inbox, delivery))
+        renewal = _Renewal(inbox, delivery)
         try:
             await handle(delivery)
         except Held:
@@ -154,7 +154,7 @@ class Worker:
         else:
             await _completed(inbox, delivery)
         finally:
-            renewing.cancel()
+            renewal.stop()
 
 
 async def _completed(inbox: Inbox, delivery: Delivery) -> None:
@@ -171,17 +171,35 @@ async def _released(inbox: Inbox, delivery: Delivery) -> None:
         log.warning("not handed back: %s", error)
 
 
-async def _renewed(inbox: Inbox, delivery: Delivery) -> None:
-    """Keep the lock until cancelled, or until it is lost."""
-    while True:
-        await asyncio.sleep(inbox.lock_duration / _RENEWALS)
+class _Renewal:
+    """Keeps the lock of a message until it is stopped, or the lock is lost. Short tasks cost a timer, and no task."""
+
+    def __init__(self, inbox: Inbox, delivery: Delivery) -> None:
+        self._inbox = inbox
+        self._delivery = delivery
+        self._renewing: asyncio.Task[None] | None = None
+        self._timer = self._later()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        if self._renewing is not None:
+            self._renewing.cancel()
+
+    def _later(self) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(self._inbox.lock_duration / _RENEWALS, self._due)
+
+    def _due(self) -> None:
+        self._renewing = asyncio.ensure_future(self._renew())
+
+    async def _renew(self) -> None:
         try:
-            await inbox.renew(delivery)
+            await self._inbox.renew(self._delivery)
         except LockLost as error:
             log.warning("while it runs: %s", error)
             return
         except Exception as error:  # the next try comes before the lock ends
-            log.warning("message %s: its lock was not renewed: %s", delivery.message_id, error)
+            log.warning("message %s: its lock was not renewed: %s", self._delivery.message_id, error)
+        self._timer = self._later()
 
 
 async def _wait_for(event: asyncio.Event, seconds: float) -> None:

@@ -1,0 +1,113 @@
+"""What type checkers must accept, and which types they must see."""
+
+from __future__ import annotations
+
+from typing import Any, assert_type
+
+from boilermaker_fn import Boilermaker, RetryPolicy, Task
+from boilermaker_fn.failure import TaskFailureResult, TaskFailureResultType
+from boilermaker_fn.handle import TaskHandle
+from boilermaker_fn.sync_client import SyncHandle
+from boilermaker_fn.task import TaskResult, TaskStatus
+
+
+class State:
+    """An application's."""
+
+    count: int = 0
+
+
+app = Boilermaker(State())
+
+
+@app.task
+async def bare(state: State, number: int) -> str:
+    return str(number)
+
+
+@app.task()
+async def empty(state: State) -> None:
+    state.count += 1
+
+
+@app.task(max_retries=5, retry_delay=2.0, timeout=30, name="full")
+async def full(state: State, number: int, /, text: str = "", *, flag: bool = False) -> list[int]:
+    return [number]
+
+
+@app.task(policy=RetryPolicy.default(), retry_on=(OSError,), acks_late=False, should_dead_letter=False, queue="q")
+def blocking(state: State, number: int) -> float:
+    return number / 2
+
+
+@app.task(cpu_bound=True, timeout=60)
+def compute(number: int, *, base: int = 10) -> bytes:
+    return b""
+
+
+@app.task()
+async def may_fail(state: State) -> int | TaskFailureResultType:
+    return TaskFailureResult
+
+
+async def regular(state: State, /, *numbers: int, **options: str) -> int:
+    return sum(numbers)
+
+
+app.register_async(regular, policy=RetryPolicy.default()).register_many_async([regular])
+
+
+async def publishing() -> None:
+    assert_type(await app.apply_async(bare, 1), TaskHandle[str])
+    assert_type(await app.apply_async(bare, number=1), TaskHandle[str])
+    assert_type(await app.apply_async(empty), TaskHandle[None])
+    assert_type(await app.apply_async(full, 1, "x", flag=True), TaskHandle[list[int]])
+    assert_type(await app.apply_async(blocking, 1), TaskHandle[float])
+    assert_type(await app.apply_async(compute, 1, base=2), TaskHandle[bytes])
+    assert_type(await app.apply_async(may_fail), TaskHandle[int | TaskFailureResultType])
+    assert_type(await app.apply_async(regular, 1, 2, key="value"), TaskHandle[int])
+    assert_type(await app.options(delay=5, queue="q").apply_async(bare, 1), TaskHandle[str])
+    assert_type(app.create_task(bare, 1), Task)
+    assert_type(app.options(timeout=5).create_task(compute, 1), Task)
+    assert_type(app.create_task(bare, 1) >> app.create_task(empty), Task)
+    assert_type(app.chain(app.create_task(bare, 1), app.create_task(empty), on_failure=app.create_task(empty)), Task)
+    assert_type(Task.si(bare, 1, policy=RetryPolicy.default()), Task)
+    assert_type(await app.publish_task(app.create_task(bare, 1), delay=5), TaskHandle[Any])
+    assert_type(await app.publish_many([app.create_task(bare, 1)]), list[TaskHandle[Any]])
+    assert_type(await app.publish_by_name("elsewhere", 1, key="value"), TaskHandle[Any])
+
+
+async def following() -> None:
+    handle = await app.apply_async(bare, 1)
+    assert_type(await handle.result(timeout=5), str)
+    assert_type(await handle.status(), TaskStatus)
+    assert_type(await handle.info(), TaskResult)
+    assert_type(await handle.cancel(), bool)
+    await wider(handle)
+
+
+async def wider(handle: TaskHandle[str | None]) -> None:
+    """A handle is covariant."""
+    assert_type(await handle.result(), str | None)
+
+
+def without_a_loop() -> None:
+    assert_type(app.sync.apply(bare, 1), SyncHandle[str])
+    assert_type(app.sync.apply(blocking, 1).result(timeout=5), float)
+    assert_type(app.sync.apply(compute, 1, base=2).result(), bytes)
+    assert_type(app.sync.options(delay=5).apply(full, 1).result(), list[int])
+    with app.sync as client:
+        assert_type(client.result(client.apply(empty)), None)
+
+
+async def still_functions() -> None:
+    """A decorated function can be called as if it were not."""
+    assert_type(await bare(State(), 1), str)
+    assert_type(blocking(State(), 1), float)
+    assert_type(compute(1, base=2), bytes)
+
+
+async def life() -> None:
+    async with app as same:
+        assert_type(same, Boilermaker)
+    await app.run(concurrency=4, grace=5)
