@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
-from .errors import BoilermakerAppException
+from .errors import BoilermakerAppException, ResultsNotKept
 from .handle import TaskHandle
 from .json_values import JsonValue
 from .options import PublishOptions
@@ -18,6 +19,7 @@ from .task.task import Task
 
 if TYPE_CHECKING:
     from .ports import Engine, Table
+    from .results import Purged
     from .sync_client import SyncClient
     from .worker import Worker
 
@@ -104,12 +106,21 @@ class Boilermaker(Publisher):
         if on_failure is not None and not isinstance(on_failure, Task):
             raise ValueError(f"on_failure is {on_failure!r}: make it a task with app.create_task(...)")
         head, *rest = tasks
-        links = [*head.chain]
-        for task in rest:
-            links += [task.model_copy(update={"chain": []}), *task.chain] if task.chain else [task]
-        head.chain = links
-        head.chain_on_failure = on_failure or head.chain_on_failure
+        head.on_failure = head.on_failure or head.chain_on_failure
+        head.chain = [*_links(head)[1:], *(link for task in rest for link in _links(task))]
+        head.chain_on_failure = on_failure
         return head
+
+    async def purge_results(self, older_than: datetime.timedelta, resume: str | None = None) -> Purged:
+        """Remove the results of tasks that ended longer ago than `older_than`, one page at a time.
+
+        Call it again with the `resume` of what it returned until that is None; the token can be kept, and used by
+        another process. Raises ResultsNotKept.
+        """
+        wiring = self._shell.wiring
+        if wiring.results is None:
+            raise ResultsNotKept("of any id")
+        return await wiring.results.purge(wiring.clock() - older_than.total_seconds(), resume)
 
     def handle(self, task_id: str, fn: Callable[..., Any] | None = None) -> TaskHandle[Any]:
         """The handle of a task that was published earlier or elsewhere; `fn` revives its result."""
@@ -159,3 +170,14 @@ class Boilermaker(Publisher):
     async def close(self) -> None:
         """Let go of connections. The app connects again when it is used again."""
         await self._shell.close()
+
+
+def _links(task: Task) -> list[Task]:
+    """The tasks of a chain within a chain, each with the handler that it had there."""
+    if not task.chain:
+        return [task]
+    alone: dict[str, Any] = {"chain": [], "chain_on_failure": None}
+    return [
+        link.model_copy(update={**alone, "on_failure": link.on_failure or task.chain_on_failure})
+        for link in (task, *task.chain)
+    ]

@@ -17,6 +17,7 @@ from .messages import (
     PropertyValue,
     carried,
     dead_letter_id,
+    origin_of,
 )
 from .outcomes import ErrorInfo
 
@@ -49,7 +50,7 @@ def dead_letter(
         "task_id": task_id,
         "function": function[:256],
         "attempt": attempt,
-        "origin": delivery.queue,
+        "origin": origin_of(delivery.queue),
         "origin_message_id": delivery.message_id,
         "failed_at": datetime.datetime.fromtimestamp(now, datetime.UTC).isoformat(),
     }

@@ -102,7 +102,8 @@ def letter_of(delivery: Delivery, task: Task, row: TerminalRow, now: float, *, q
     """The dead letter of a task that failed, for `queue`, at most `limit` bytes."""
     return dead_letter(
         delivery,
-        message_id=_id_of(task),
+        # Named after the attempt that ended the task: a late copy of an earlier one must not leave a second letter.
+        message_id=attempt_id(task.task_id, row.generation, max(0, row.attempts - 1)),
         queue=queue,
         limit=limit,
         reason=row.reason,

@@ -38,7 +38,10 @@ class Inbox(Protocol):
         ...
 
     async def receive(self, count: int, wait: float) -> list[Delivery]:
-        """Lock up to `count` messages. Waits up to `wait` seconds for the first one, never for more."""
+        """Lock up to `count` messages. Waits up to `wait` seconds for the first one, never for more.
+
+        A receive that is cancelled gives back what it has locked.
+        """
         ...
 
     async def renew(self, delivery: Delivery) -> float:

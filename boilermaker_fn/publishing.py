@@ -73,7 +73,7 @@ class Publishing:
             if tried:
                 import asyncio  # see handle.py
 
-                await asyncio.sleep(_FIRST_PAUSE * 2.0**tried)
+                await asyncio.sleep(_FIRST_PAUSE * 2.0 ** (tried - 1))
             try:
                 return await self._transport.send(messages)
             except NotSent as error:

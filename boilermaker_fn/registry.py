@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, TypedDict
 
 from .errors import BoilermakerUnregisteredFunction, MissingExtra, RegistrationError
@@ -61,9 +62,10 @@ class Registration:
 class Registry(Mapping[str, Registration]):
     """All task functions of an app, by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, built_in: Iterable[Registration] = ()) -> None:
         self._by_name: dict[str, Registration] = {}
         self._by_function: dict[Callable[..., Any], Registration] = {}
+        self._runnable = {registration.name: registration for registration in built_in}
 
     def __getitem__(self, name: str) -> Registration:
         return self._by_name[name]
@@ -74,6 +76,11 @@ class Registry(Mapping[str, Registration]):
     def __len__(self) -> int:
         return len(self._by_name)
 
+    @property
+    def runnable(self) -> Mapping[str, Registration]:
+        """What can be run here, now and later: all task functions, and what is built in."""
+        return MappingProxyType(self._runnable)
+
     def register(self, fn: Callable[..., Any], options: Mapping[str, Any]) -> Registration:
         """Add a function. Raises RegistrationError saying all that is wrong."""
         registration = registered(fn, options)
@@ -82,7 +89,7 @@ class Registry(Mapping[str, Registration]):
                 f"a task named {registration.name!r} is registered already ({self._by_name[registration.name].fn!r}): "
                 "give one of them another name=..."
             )
-        self._by_name[registration.name] = registration
+        self._by_name[registration.name] = self._runnable[registration.name] = registration
         self._by_function[fn] = registration
         return registration
 

@@ -51,6 +51,13 @@ class RetryPolicy(BaseModel):
     retry_mode: RetryMode = RetryMode.Fixed
     jitter: bool = True
 
+    def __eq__(self, other: object) -> bool:
+        # NoRetry() and RetryPolicy.no_retry() are the same policy.
+        return isinstance(other, RetryPolicy) and self.model_dump() == other.model_dump()
+
+    def __hash__(self) -> int:
+        return hash((self.max_tries, self.delay, self.delay_max, self.retry_mode, self.jitter))
+
     def __str__(self) -> str:
         return (
             f"RetryPolicy(max_tries={self.max_tries}, delay={self.delay}, "

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections import ChainMap
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .publishing import Publishing
-from .registry import Registration, Registry, registered
+from .registry import Registry, registered
 
 if TYPE_CHECKING:
     from .ports import Engine, Table
@@ -28,7 +27,7 @@ class Shell:
 
     def __init__(self, state: Any, engine: Engine | None, results_storage: Table | None, traced: bool) -> None:
         self.state = state
-        self.registry = Registry()
+        self.registry = Registry(_BUILT_IN)
         self._given = (engine, results_storage)
         self._traced = traced
         self._wiring: Wiring | None = None
@@ -87,7 +86,7 @@ class Shell:
         from .telemetry.observer import Observer
 
         wiring = self.wiring
-        functions = ChainMap[str, Registration](self.registry, _BUILT_IN)  # type: ignore[arg-type]
+        functions = self.registry.runnable
         transport = wiring.engine.transport
         return Runner(
             rules=Rules(functions, wiring.dead_letter_queue, wiring.results is not None, transport.max_message_bytes),
@@ -109,4 +108,4 @@ class Shell:
             await wiring.engine.close()
 
 
-_BUILT_IN = {"debug_task": registered(debug_task, {})}
+_BUILT_IN = (registered(debug_task, {}),)

@@ -21,7 +21,7 @@ from .shell import Shell
 
 log = logging.getLogger("boilermaker_fn.worker")
 
-#: Longest wait for a message, in seconds; a stop is noticed after at most this time.
+#: Longest wait for a message, in seconds.
 _WAIT: Final = 1.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 10.0
@@ -77,7 +77,9 @@ class Worker:
     async def stop(self) -> None:
         """Take nothing more, finish what runs within the grace period, hand back the rest."""
         self._stopping.set()
-        await asyncio.gather(*self._loops)
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
         if self._running:
             log.info("stopping: %d tasks have %g s to finish", len(self._running), self._grace)
             await asyncio.wait(self._running, timeout=self._grace)

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from ..errors import StoreUnavailable
 from .transactions import Outcome, T, Transactions, Work
 
 _MAX_BATCH: Final = 256
@@ -39,7 +38,6 @@ class Database:
         self.path = path
         self.name = f"the file {path}" if path else "memory"
         self._lock = threading.Lock()
-        self._closed = False
         self._memory = Transactions(None, self.name)
         weakref.finalize(self, self._memory.close)  # nobody needs to close what leaves nothing behind
         self._thread: _FileThread | None = None
@@ -54,15 +52,12 @@ class Database:
         return self._submit(work, writing=True)
 
     async def close(self) -> None:
-        """Finish what is waiting and close the file. Closing twice is harmless."""
+        """Finish what is waiting and close the file; what is used again opens it again. Memory is not cleared."""
         self._recover_from_fork()
         with self._lock:
-            thread = self._thread
-            if not self._closed and thread is not None:
-                thread.jobs.put(None)
-            self._closed = True
-            self._memory.close()
+            thread, self._thread = self._thread, None
         if thread is not None:
+            thread.jobs.put(None)
             await asyncio.to_thread(thread.join)
 
     def _submit(self, work: Work[T], *, writing: bool) -> asyncio.Future[T]:
@@ -70,8 +65,6 @@ class Database:
         future: asyncio.Future[T] = loop.create_future()
         self._recover_from_fork()
         with self._lock:
-            if self._closed:
-                raise StoreUnavailable(f"{self.name} was closed by this program: make a new LocalEngine")
             if self.path is None:
                 (outcome,) = self._memory.do([work], writing=writing)
                 # Told in the loop's next round: as with a file, awaiting always lets others run.

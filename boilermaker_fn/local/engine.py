@@ -71,5 +71,5 @@ class LocalEngine:
         return await self._database.read(lambda connection: holds(connection, queue, task_id))
 
     async def close(self) -> None:
-        """Finish what was begun and close the file. What is used after that raises StoreUnavailable."""
+        """Finish what was begun and close the file; used again, the engine opens it again."""
         await self._database.close()

@@ -117,7 +117,7 @@ class LocalInbox:
         try:
             received = await asyncio.shield(taking)
         except asyncio.CancelledError:
-            taking.add_done_callback(self._take_back)
+            await self._give_back(taking)
             raise
         if received.set_aside:
             self._wakeups.ring([self._queue + DEAD_LETTER_SUFFIX])
@@ -139,19 +139,12 @@ class LocalInbox:
                 async with asyncio.timeout(min(left, max(pause, _SHORTEST_PAUSE))):
                     await woken.wait()
 
-    def _take_back(self, taking: asyncio.Future[Received]) -> None:
+    async def _give_back(self, taking: asyncio.Future[Received]) -> None:
         """Put back what was received for a caller that was cancelled meanwhile."""
-        if taking.cancelled() or taking.exception() or not taking.result().deliveries:
-            return
-        deliveries = taking.result().deliveries
-        with contextlib.suppress(StoreUnavailable):  # closed; the locks expire
-            self._database.write(
-                lambda connection: state.take_back(connection, self._clock(), deliveries)
-            ).add_done_callback(self._taken_back)
-
-    def _taken_back(self, taking_back: asyncio.Future[None]) -> None:
-        if not taking_back.cancelled() and taking_back.exception() is None:
-            self._wakeups.ring([self._queue])
+        with contextlib.suppress(StoreUnavailable):  # the locks expire
+            if deliveries := (await taking).deliveries:
+                await self._database.write(lambda connection: state.take_back(connection, self._clock(), deliveries))
+                self._wakeups.ring([self._queue])
 
 
 def _problem(message: Message) -> str | None:

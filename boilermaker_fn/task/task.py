@@ -6,11 +6,10 @@ left out of the JSON while it says nothing. Fields of a newer version that we do
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from ..errors import AlreadyPublished
 from ..ids import MAX_ID_LENGTH, GraphId, NullTaskId, TaskId, new_task_id
@@ -57,7 +56,7 @@ class Task(BaseModel):
     them, or this one, fails and has no `on_failure` of its own.
     """
 
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False, validate_assignment=True)
 
     task_id: TaskId = Field(default_factory=new_task_id, max_length=MAX_ID_LENGTH, pattern=_ID_PATTERN)
     should_dead_letter: bool = True
@@ -76,7 +75,7 @@ class Task(BaseModel):
     generation: int = Field(default=0, ge=0, le=MAX_COUNT, exclude_if=_says_nothing)
     queue: str | None = Field(default=None, exclude_if=_says_nothing)
     delay: float = Field(default=0, ge=0, le=MAX_SECONDS, exclude_if=_says_nothing)
-    eta: datetime.datetime | None = Field(default=None, exclude_if=_says_nothing)
+    eta: AwareDatetime | None = Field(default=None, exclude_if=_says_nothing)
     expires: float | None = Field(default=None, gt=0, le=MAX_SECONDS, exclude_if=_says_nothing)
     timeout: float | None = Field(default=None, gt=0, le=MAX_SECONDS, exclude_if=_says_nothing)
     keep_result: bool = Field(default=True, exclude_if=_is_true)
@@ -145,11 +144,15 @@ class Task(BaseModel):
 
     def __rshift__(self, other: Task) -> Task:
         """`a >> b`: b runs when a has succeeded. Returns b, so that `a >> b >> c` reads from left to right."""
+        if not isinstance(other, Task):
+            return NotImplemented
         self.on_success = other
         return other
 
     def __lshift__(self, other: Task) -> Task:
         """`a << b`: a runs when b has succeeded. Returns b, so that `a << b << c` runs c, b, a."""
+        if not isinstance(other, Task):
+            return NotImplemented
         other.on_success = self
         return other
 

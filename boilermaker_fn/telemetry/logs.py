@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TextIO
 
 import structlog
@@ -22,19 +20,22 @@ from boilermaker_fn.task.task import Task
 log = logging.getLogger("boilermaker_fn")
 
 
-@contextmanager
-def bound(delivery: Delivery, task: Task | None) -> Iterator[None]:
-    """Bind the ids of a delivery for all lines written in the block."""
-    ids: dict[str, object] = {"message_id": delivery.message_id}
-    if task is not None:
-        ids |= {"task_id": task.task_id, "function": task.function_name, "attempt": task.attempt}
-        if task.graph_id is not None:
-            ids["graph_id"] = task.graph_id
-    tokens = structlog.contextvars.bind_contextvars(**ids)
-    try:
-        yield
-    finally:
-        structlog.contextvars.reset_contextvars(**tokens)
+class Bound:
+    """Binds the ids of a delivery for all lines written in the block. Entered for every message, so no generator."""
+
+    def __init__(self, delivery: Delivery, task: Task | None) -> None:
+        ids: dict[str, object] = {"message_id": delivery.message_id}
+        if task is not None:
+            ids |= {"task_id": task.task_id, "function": task.function_name, "attempt": task.attempt}
+            if task.graph_id is not None:
+                ids["graph_id"] = task.graph_id
+        self._ids = ids
+
+    def __enter__(self) -> None:
+        self._tokens = structlog.contextvars.bind_contextvars(**self._ids)
+
+    def __exit__(self, *error: object) -> None:
+        structlog.contextvars.reset_contextvars(**self._tokens)
 
 
 def configure(*, json: bool | None = None, level: int | str = logging.INFO, stream: TextIO | None = None) -> None:

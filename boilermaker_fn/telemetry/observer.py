@@ -8,7 +8,7 @@ from boilermaker_fn.messages import Delivery, Message
 from boilermaker_fn.outcomes import Failed, Interrupted, Outcome, RetryAsked, Succeeded
 from boilermaker_fn.task.task import Task
 
-from .logs import bound, log
+from .logs import Bound, log
 from .tracing import OpenTelemetry
 
 
@@ -21,9 +21,9 @@ class Observer:
     def delivery(self, delivery: Delivery, task: Task | None) -> AbstractContextManager[object]:
         """Around all that one delivery causes: binds its ids, and opens its span."""
         if self._tracing is None:
-            return bound(delivery, task)
+            return Bound(delivery, task)
         both = ExitStack()
-        both.enter_context(bound(delivery, task))
+        both.enter_context(Bound(delivery, task))
         both.enter_context(self._tracing.delivery(delivery, task))
         return both
 

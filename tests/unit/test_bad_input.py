@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import threading
 from collections.abc import Sequence
@@ -583,3 +584,33 @@ async def test_a_task_without_an_id_of_its_own_is_refused(stage: Stage) -> None:
     with pytest.raises(BoilermakerAppException, match="never got an id"):
         await stage.app.publish_task(Task(task_id=NullTaskId, function_name="good"))
     assert await stage.waiting(QUEUE) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("timeout", -5),
+        ("delay", "soon"),
+        ("expires", 0),
+        ("policy", "often"),
+        ("task_id", "a/b"),
+        ("payload", {"args": "text"}),
+        ("on_success", "after"),
+        ("acks_late", "perhaps"),
+        ("eta", datetime.datetime(2030, 1, 1)),
+        ("function_name", ""),
+    ],
+)
+def test_what_would_be_unreadable_cannot_be_set_on_a_task(field: str, value: object) -> None:
+    task = Task(function_name="good")
+    before = getattr(task, field)
+    with pytest.raises(ValueError, match=field):
+        setattr(task, field, value)
+    assert getattr(task, field) == before
+
+
+def test_a_callback_that_is_set_is_the_very_task() -> None:
+    task, after = Task(function_name="good"), Task(function_name="after")
+    task.on_success = task.on_failure = after
+    assert task.on_success is after
+    assert task.on_failure is after

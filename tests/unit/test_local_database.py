@@ -186,11 +186,12 @@ async def test_closing_finishes_what_is_waiting(path):
     await again.close()
 
 
-async def test_what_is_closed_says_so(database):
+async def test_what_is_closed_opens_again_when_it_is_used_again(database):
+    await database.write(add(1))
     await database.close()
     await database.close()
-    with pytest.raises(StoreUnavailable, match="closed"):
-        await database.write(add(1))
+    await database.write(add(2))
+    assert await numbers(database) == [1, 2]
 
 
 async def test_a_receive_that_is_cancelled_gives_the_messages_back(engine):

@@ -66,8 +66,8 @@ def between_handlers(tasks: list[Task]) -> None:
     ],
 )
 async def test_what_leads_back_to_itself_is_refused(stage: Stage, tasks: list[Task], bend) -> None:
-    bend(tasks)
-    with pytest.raises(ArgumentError, match="back"):
+    with pytest.raises((ArgumentError, ValueError), match=r"leads back|cyclic"):
+        bend(tasks)  # a task that is its own follower is refused at once
         await stage.app.publish_task(tasks[0])
     assert await stage.waiting() == []
 
