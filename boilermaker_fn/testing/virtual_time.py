@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -22,6 +23,9 @@ _FOR_SOCKETS: Final = 0.05
 _FOR_STRANGERS: Final = 1.0
 #: What executors really take is put on the virtual clock in steps of at least so many seconds.
 _GRAIN: Final = 0.1
+
+# Before Python 3.12 joining the executor had no time limit.
+_OLD: Final = sys.version_info < (3, 12)
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -84,7 +88,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """As everywhere; its time limit (Python 3.12 and later) is real."""
         self._outside += 1
         try:
-            await super().shutdown_default_executor(*(() if timeout is None else (timeout,)))
+            await super().shutdown_default_executor(*(() if timeout is None or _OLD else (timeout,)))
         finally:
             self._outside -= 1
 

@@ -6,6 +6,8 @@ The numbers are those of the list of its faults.
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,15 +22,19 @@ from tests.stage import QUEUE, ManualClock, Stage, staged
 # -- 1
 
 
-async def test_01_publish_task_raises_when_the_queue_refuses(stage: Stage) -> None:
-    registered(stage)
-    one = task(stage, "work")
-    await stage.engine.close()
+async def test_01_publish_task_raises_when_the_queue_refuses(tmp_path: Path) -> None:
+    app = Boilermaker([], LocalEngine(tmp_path))  # a folder, so there is no file to open
+
+    @app.task
+    async def work(state: Any) -> None: ...
+
+    one = app.create_task(work)
     with pytest.raises(PublishError) as caught:
-        await stage.app.publish_task(one)
+        await app.publish_task(one)
+    await app.close()
     assert caught.value.not_sent == [one.task_id]
     assert caught.value.sent == []
-    assert "was closed" in str(caught.value.errors[0])
+    assert str(tmp_path) in str(caught.value.errors[0])
     assert isinstance(caught.value, BoilermakerAppException)  # what users of boilermaker-servicebus catch
 
 

@@ -76,9 +76,7 @@ def test_imports_point_down(path: Path) -> None:
     if unit == "__init__":
         return
     assert unit in ROW_OF, f"{unit} is in no row: give it its place in ROWS and in docs/architecture.md"
-    upwards = {
-        name for name in imported(path) - only_for_types(path) if name in ROW_OF and ROW_OF[name] > ROW_OF[unit]
-    }
+    upwards = {name for name in imported(path) - only_for_types(path) if name in ROW_OF and ROW_OF[name] > ROW_OF[unit]}
     assert not upwards, f"{path.name} imports {sorted(upwards)} from above"
 
 

@@ -12,10 +12,11 @@ import pathlib
 import re
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import pydantic
 import pytest
+from typing_extensions import TypedDict  # before Python 3.12 pydantic wants this one
 
 from boilermaker_fn.errors import ArgumentError
 from boilermaker_fn.json_values import JsonValue

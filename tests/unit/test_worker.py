@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
@@ -193,7 +194,7 @@ def test_retries_do_not_take_a_place_while_they_wait() -> None:
         await worker.stop()
 
     place.run(scene())
-    assert [round(b - a) for a, b in zip(attempts, attempts[1:], strict=False)] == [100, 200]
+    assert [round(b - a) for a, b in itertools.pairwise(attempts)] == [100, 200]
 
 
 def test_every_queue_that_is_named_at_registration_is_worked() -> None:
