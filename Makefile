@@ -18,9 +18,8 @@ demo: $(VENV)/.demo ## run a shop with 300 orders on the embedded engine
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/pytest -n 2
 
-bench: $(VENV)/.dev ## measure how fast tasks are published and run
-	$(BIN)/python -m bench.dispatch
-	$(BIN)/python -m bench.processing
+bench: $(VENV)/.dev ## measure speed and import time against peers
+	$(BIN)/python -m bench
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .
@@ -32,8 +31,8 @@ lint: $(VENV)/.dev ## check style and types
 docs: $(VENV)/.dev ## run the code in the documentation and follow its links
 	$(BIN)/pytest -q tests/unit/test_docs.py
 
-clean: ## remove .venv and what tools left behind
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* build dist
+clean: ## remove .venv, .bench-venv and what tools left behind
+	rm -rf $(VENV) .bench-venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* build dist
 
 $(VENV)/.demo: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	$(INSTALL) --editable '.[cli,cpu]'

@@ -112,7 +112,7 @@ class Verdict:
     def _of_letters(self, node: Node, row: TerminalRow) -> Iterator[str]:
         letters = self._letters.get(node.name, [])
         wanted = [row.reason] if row.status.failed and node.task.should_dead_letter else []
-        if self._world.clock() > self._world.conditions.window:
+        if self._world.clock() >= self._world.conditions.window:
             # Later than that a copy of the message leaves a copy of the letter.
             letters, wanted = sorted(set(letters)), sorted(set(wanted))
         if letters != wanted:
