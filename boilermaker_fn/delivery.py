@@ -35,7 +35,7 @@ from .follow_ups import (
 from .messages import GIVEN_UP, POSTPONED_UNKNOWN, Delivery, Message
 from .outcomes import ErrorInfo, Failed, Interrupted, Reason, RetryAsked, Succeeded
 from .result_rows import terminal_row
-from .rules import Rules, keeps_row, policy_of
+from .rules import Rules, as_registered, keeps_row, policy_of
 from .task.result import TaskStatus, TerminalRow
 from .task.task import Task
 
@@ -93,6 +93,7 @@ def _delivered(state: State, event: fx.Delivered | fx.SetAside) -> Step:
         return _give_up_unread(state._replace(aside=aside), Reason.InvalidTaskFormat, task.problem, event.now)
     if isinstance(task, Newer):
         return _newer(state._replace(aside=aside), task, event.now)
+    task = as_registered(rules, task)
     state = State(rules, delivery, state.phase, task, aside)
     if keeps_row(rules, task):
         return state._replace(phase=Phase.READING), fx.ReadRow(task.task_id)

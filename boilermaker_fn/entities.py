@@ -95,10 +95,13 @@ class Page:
 
 def size_of(entity: Entity) -> int:
     """Bytes the service counts for a row (documented formula: 4, the keys, and for each property 8, name and data)."""
-    size = 4 + 2 * (len(entity.partition) + len(entity.row))
-    for name, value in entity.values.items():
-        size += 8 + 2 * len(name) + _size_of_value(value)
-    return size
+    return _size_of_keys(entity) + sum(
+        8 + 2 * len(name) + _size_of_value(value) for name, value in entity.values.items()
+    )
+
+
+def _size_of_keys(entity: Entity) -> int:
+    return 4 + 2 * (len(entity.partition) + len(entity.row))
 
 
 def check_operations(operations: Sequence[Operation]) -> None:
@@ -133,15 +136,15 @@ def _checked_size(entity: Entity) -> int:
     check_key(entity.row)
     if len(entity.values) > MAX_PROPERTIES:
         raise LimitExceeded(f"row {entity.row!r} has {len(entity.values)} properties, at most {MAX_PROPERTIES} fit")
+    size = _size_of_keys(entity)
     for name, value in entity.values.items():
-        _check_value(entity.row, name, value)
-    size = size_of(entity)
+        size += 8 + 2 * len(name) + _checked_size_of_value(entity.row, name, value)
     if size > MAX_ENTITY_BYTES:
         raise LimitExceeded(f"row {entity.row!r} has {size} bytes, at most {MAX_ENTITY_BYTES} fit")
     return size
 
 
-def _check_value(row: str, name: str, value: Value) -> None:
+def _checked_size_of_value(row: str, name: str, value: Value) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value not in _INT64:
         raise LimitExceeded(f"property {name!r} of row {row!r} is {value}: integers have 64 bits")
     if isinstance(value, datetime.datetime) and value.tzinfo is None:
@@ -153,6 +156,7 @@ def _check_value(row: str, name: str, value: Value) -> None:
     size = _size_of_value(value)
     if size > MAX_PROPERTY_BYTES:
         raise LimitExceeded(f"property {name!r} of row {row!r} has {size} bytes, at most {MAX_PROPERTY_BYTES} fit")
+    return size
 
 
 def _size_of_value(value: Value) -> int:

@@ -51,9 +51,12 @@ class JsonValue:
         if self._adapter is not None and type(value) not in _PLAIN:
             value = _dumped(self._adapter, value)
         try:
-            return _ENCODER.encode(value)
+            text = _ENCODER.encode(value)
+            if self._adapter is None:
+                _refuse_keys_that_change(value)
         except (RecursionError, PydanticSerializationError) as error:
             raise ValueError(f"{type(value).__name__} cannot be written as JSON: {error}") from error
+        return text
 
     def jsonable(self, value: Any) -> Any:
         """The value as JSON data. Raises TypeError or ValueError when it would not come back as it is."""
@@ -83,6 +86,20 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
     except PydanticSchemaGenerationError:
         # A class pydantic knows nothing of: only its instances fit, and they cannot travel, which the error then says.
         return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+
+
+def _refuse_keys_that_change(value: Any) -> None:
+    """JSON's keys are text: `{1: "a"}` would come back as `{"1": "a"}`."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise TypeError(
+                    f"a dict with the key {key!r} would come back with text for it: annotate it, or use str"
+                )
+            _refuse_keys_that_change(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _refuse_keys_that_change(inner)
 
 
 def _plain(value: Any) -> Any:

@@ -105,10 +105,11 @@ class Publisher:
     async def publish_by_name(self, name: str, /, *args: Any, **kwargs: Any) -> TaskHandle[Any]:
         """Publish a task for a function whose code is elsewhere; its arguments are not checked here.
 
-        Its result arrives as JSON data. Policy and timeout are those it is registered with where it runs, unless the
-        options say otherwise.
+        Its result arrives as JSON data. What the options leave open is as registered where it runs.
         """
-        task = self._options.applied(Task(function_name=name, payload={"args": list(args), "kwargs": kwargs}))
+        task = self._options.applied(
+            Task(function_name=name, payload={"args": list(args), "kwargs": kwargs}, by_name=True)
+        )
         await self._shell.publishing.publish([task], self._options.publish_attempts)
         return self._handle(task)
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from .envelopes import outgoing
 from .errors import ArgumentError, BoilermakerAppException, NotSent, PublishError, TaskTooLarge
 from .json_values import JsonValue
+from .messages import NO_PROPERTIES
 from .task.task import Task
 
 if TYPE_CHECKING:
-    from .messages import Message
+    from .messages import Message, Properties
     from .ports import Transport
     from .registry import Registry
     from .telemetry.tracing import OpenTelemetry
@@ -46,28 +47,29 @@ class Publishing:
 
         Raises ArgumentError or TaskTooLarge before anything is sent, PublishError naming what was not accepted.
         """
-        messages: list[Message] = []
-        for task in tasks:
-            with self._span(task):
-                message = self._message(task)
-                messages.append(message if self._tracing is None else self._tracing.carried([message])[0])
-        await self._send(messages, {m.message_id: t.task_id for m, t in zip(messages, tasks, strict=True)}, attempts)
+        with self._spans(tasks) as contexts:
+            messages = [self._message(task, context) for task, context in zip(tasks, contexts, strict=True)]
+            ids = {message.message_id: task.task_id for message, task in zip(messages, tasks, strict=True)}
+            await self._send(messages, ids, attempts)
         for task in tasks:
             _mark_published(task)
 
-    def _span(self, task: Task) -> AbstractContextManager[None]:
-        return nullcontext() if self._tracing is None else self._tracing.publishing(task)
+    def _spans(self, tasks: Sequence[Task]) -> AbstractContextManager[Sequence[Properties]]:
+        if self._tracing is None:
+            return nullcontext([NO_PROPERTIES] * len(tasks))
+        return self._tracing.publishing(tasks)
 
-    def _message(self, task: Task) -> Message:
+    def _message(self, task: Task, properties: Properties) -> Message:
         if task.is_prototype:
             raise BoilermakerAppException(f"{task!r} never got an id of its own: make it with app.create_task()")
-        message = outgoing(prepared(task, self._registry), now=self._clock(), queue=self._queue)
+        ready = prepared(task, self._registry)
+        message = outgoing(ready, now=self._clock(), queue=self._queue, properties=properties)
         limit = self._transport.max_message_bytes - HEADROOM
         if len(message.body) > limit:
             raise TaskTooLarge(task.task_id, task.function_name, len(message.body), limit)
         return message
 
-    async def _send(self, messages: list[Message], ids: dict[str, str], attempts: int) -> None:
+    async def _send(self, messages: list[Message], ids: Mapping[str, str], attempts: int) -> None:
         errors: list[BaseException] = []
         for tried in range(attempts):
             if tried:

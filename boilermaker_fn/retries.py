@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import enum
 import random
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,6 +25,11 @@ MAX_SECONDS = 10 * 365 * 86_400
 
 #: 2**n stops to matter long before it stops to be a float.
 _LARGEST_EXPONENT = 64
+
+
+# Limits on each member: pydantic checks those of a whole union in Python, each time a task is read.
+_NotNegative = Field(ge=0, le=MAX_SECONDS)
+_Seconds: TypeAlias = Annotated[int, _NotNegative] | Annotated[float, _NotNegative]
 
 
 @enum.unique
@@ -46,8 +51,8 @@ class RetryPolicy(BaseModel):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False, frozen=True)
 
     max_tries: int = Field(default=DEFAULT_MAX_TRIES, ge=0, le=MAX_REASONABLE_RETRIES)
-    delay: int | float = Field(default=0, ge=0, le=MAX_SECONDS)
-    delay_max: int | float = Field(default=MAX_BACKOFF_SECONDS, ge=0, le=MAX_SECONDS)
+    delay: _Seconds = 0
+    delay_max: _Seconds = MAX_BACKOFF_SECONDS
     retry_mode: RetryMode = RetryMode.Fixed
     jitter: bool = True
 

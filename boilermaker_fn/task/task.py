@@ -81,6 +81,8 @@ class Task(BaseModel):
     keep_result: bool = Field(default=True, exclude_if=_is_true)
     chain: list[Task] = Field(default_factory=list, exclude_if=_says_nothing)
     chain_on_failure: Task | None = Field(default=None, exclude_if=_says_nothing)
+    # Published by somebody without the code: what it does not say is as registered where it runs.
+    by_name: bool = Field(default=False, exclude_if=_says_nothing)
     # Written when the task is sent, in seconds since the epoch.
     published_at: float | None = Field(default=None, exclude_if=_says_nothing)
     expires_at: float | None = Field(default=None, exclude_if=_says_nothing)

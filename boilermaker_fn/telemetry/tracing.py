@@ -7,14 +7,15 @@ imported only when tracing is on.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from boilermaker_fn.messages import TRACEPARENT, Delivery, Message, Properties
+from boilermaker_fn.messages import NO_PROPERTIES, TRACEPARENT, Delivery, Message, Properties
 from boilermaker_fn.task.task import Task
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
 
@@ -27,13 +28,23 @@ class OpenTelemetry:
         self._tracer = trace.get_tracer("boilermaker_fn")
 
     @contextmanager
-    def publishing(self, task: Task) -> Iterator[None]:
-        """A span around publishing `task`."""
-        from opentelemetry.trace import SpanKind
+    def publishing(self, tasks: Sequence[Task]) -> Iterator[list[Properties]]:
+        """A span for each task around publishing them together; yields the trace context that each is to carry."""
+        from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
-        with self._tracer.start_as_current_span("boilermaker.publish-task", kind=SpanKind.PRODUCER) as span:
+        spans = [self._tracer.start_span("boilermaker.publish-task", kind=SpanKind.PRODUCER) for _ in tasks]
+        for span, task in zip(spans, tasks, strict=True):
             _describe(span, task)
-            yield
+        try:
+            yield [_injected(set_span_in_context(span)) for span in spans]
+        except Exception as error:
+            for span in spans:
+                span.record_exception(error)
+                span.set_status(Status(StatusCode.ERROR, str(error)))
+            raise
+        finally:
+            for span in spans:
+                span.end()
 
     @contextmanager
     def delivery(self, delivery: Delivery, task: Task | None) -> Iterator[None]:
@@ -57,14 +68,16 @@ class OpenTelemetry:
 
     def carried(self, messages: Iterable[Message]) -> tuple[Message, ...]:
         """The messages with the current trace context."""
-        from opentelemetry.propagate import inject
-
-        carrier: dict[str, str] = {}
-        inject(carrier)
-        if TRACEPARENT not in carrier:
-            return tuple(messages)
-        parent = {TRACEPARENT: carrier[TRACEPARENT]}
+        parent = _injected(None)
         return tuple(dataclasses.replace(m, properties={**m.properties, **parent}) for m in messages)
+
+
+def _injected(context: Context | None) -> Properties:
+    from opentelemetry.propagate import inject
+
+    carrier: dict[str, str] = {}
+    inject(carrier, context)
+    return {TRACEPARENT: carrier[TRACEPARENT]} if TRACEPARENT in carrier else NO_PROPERTIES
 
 
 def _carrier(properties: Properties) -> dict[str, str]:

@@ -7,9 +7,7 @@ and a pause after which a zombie goes on beside the next delivery. In the end al
 
 from __future__ import annotations
 
-import logging
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -172,15 +170,6 @@ ALL = {
     **{f"{name} (with a store)": (scene, True) for name, scene in SCENES.items()},
     **{f"{name} (without)": (scene, False) for name, scene in STORELESS.items()},
 }
-
-
-@pytest.fixture(autouse=True)
-def silent() -> Iterator[None]:
-    log = logging.getLogger("boilermaker_fn")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
-    yield
-    log.setLevel(before)
 
 
 def play(scene: Scene, keeps_rows: bool, faults: OneFault) -> End:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -153,15 +152,6 @@ BUGS: list[Break] = [
     numbers_attempts_wrongly,
     sends_under_new_ids,
 ]
-
-
-@pytest.fixture(autouse=True)
-def silent() -> Iterator[None]:
-    log = logging.getLogger("boilermaker_fn")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
-    yield
-    log.setLevel(before)
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)

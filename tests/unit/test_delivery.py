@@ -36,10 +36,17 @@ BOOM = ErrorInfo("ValueError", "boom", "Traceback ...")
 @dataclass
 class Known:
     policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(max_tries=3, delay=10))
+    acks_late: bool = True
+    should_dead_letter: bool = True
+    keep_result: bool = True
+    expires: float | None = None
+
+
+CAREFUL = Known(acks_late=False, should_dead_letter=False, keep_result=False, expires=60)
 
 
 def rules(*, keeps_rows: bool = True) -> Rules:
-    return Rules({"charge": Known()}, "dead", keeps_rows, 256 * 1024)
+    return Rules({"charge": Known(), "careful": CAREFUL}, "dead", keeps_rows, 256 * 1024)
 
 
 def a_task(name: str = "charge", **changes: Any) -> Task:
@@ -225,6 +232,26 @@ def test_an_expired_task_calls_its_failure_handler_and_leaves_no_dead_letter() -
 
 def test_a_task_runs_until_the_moment_it_expires() -> None:
     assert "Run" in play(delivery(a_task(expires_at=NOW)), OK).order
+
+
+# -- what a task published by name leaves open
+
+
+def test_a_task_published_by_name_is_acknowledged_and_kept_as_registered_where_it_runs() -> None:
+    task = a_task("careful", by_name=True)
+    assert play(delivery(task, count=2)).order == ["Settle"]  # lost after early ack, and no dead letter wanted
+    assert play(delivery(task), OK).order == ["Run", "Settle"]
+
+
+def test_a_task_published_by_name_expires_as_registered_counted_from_when_it_was_due() -> None:
+    late = a_task("careful", by_name=True, published_at=NOW - 100, delay=30)
+    assert play(delivery(late)).ending == "expired"
+    assert play(delivery(late.model_copy(update={"delay": 50})), OK).ending == "success"
+    assert play(delivery(late.model_copy(update={"expires": 90, "expires_at": NOW + 20})), OK).ending == "success"
+
+
+def test_a_task_published_with_the_code_says_it_all_itself() -> None:
+    assert play(delivery(a_task("careful"), count=2), OK).order == ["ReadRow", "Run", "WriteRow", "Settle"]
 
 
 # -- how the attempt ended

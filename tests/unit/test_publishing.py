@@ -181,3 +181,30 @@ async def test_a_published_task_may_be_published_again(stage: Stage, tasks: list
 
 async def test_publishing_nothing_is_nothing(stage: Stage) -> None:
     assert await stage.app.publish_many([]) == []
+
+
+def test_the_links_of_a_chain_within_a_chain_keep_their_handler() -> None:
+    app = Boilermaker()
+
+    @app.task
+    async def step(state: Any) -> None: ...
+
+    a, b, c, d, inner, outer = (app.create_task(step) for _ in range(6))
+    head = app.chain(a, app.chain(b, c, on_failure=inner), d, on_failure=outer)
+    assert head is a
+    assert [link.task_id for link in head.chain] == [b.task_id, c.task_id, d.task_id]
+    assert [link.on_failure and link.on_failure.task_id for link in head.chain] == [inner.task_id, inner.task_id, None]
+    assert head.chain_on_failure is outer
+
+
+def test_the_handler_of_a_chain_that_begins_another_stays_with_its_links() -> None:
+    app = Boilermaker()
+
+    @app.task
+    async def step(state: Any) -> None: ...
+
+    a, b, c, inner = (app.create_task(step) for _ in range(4))
+    head = app.chain(app.chain(a, b, on_failure=inner), c)
+    assert head.on_failure is inner
+    assert [link.on_failure and link.on_failure.task_id for link in head.chain] == [inner.task_id, None]
+    assert head.chain_on_failure is None
