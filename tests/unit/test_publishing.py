@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
+from boilermaker_fn import Boilermaker
 from boilermaker_fn.errors import ArgumentError
 from boilermaker_fn.task import Task
 from tests.stage import Stage
