@@ -1,7 +1,7 @@
 # Everything sets itself up: .venv is made when it is missing, and filled again when pyproject.toml or constraints.txt
 # change. PYTHON=/path/to/python chooses the interpreter for a new .venv.
 
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := $(wildcard constraints.txt)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS))
@@ -16,7 +16,7 @@ demo: $(VENV)/.demo ## run a shop with 300 orders on the embedded engine
 	@$(BIN)/boilermaker-fn demo
 
 test: $(VENV)/.dev ## run all tests
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 $(if $(CI),--cov --cov-report=term)
 
 bench: $(VENV)/.dev ## measure speed and import time against peers
 	$(BIN)/python -m bench

@@ -6,22 +6,25 @@ It decides nothing. When it returns, the delivery may be settled; when it raises
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from . import effects as fx
 from .delivery import State, step
 from .errors import Held, NotSent, StoreUnavailable
 from .execution import Execution
-from .messages import Delivery
+from .messages import Delivery, Message
 from .ports import Transport
 from .registry import Registration
 from .results import ResultStore
 from .rules import Rules
 from .telemetry.observer import Observer
 
-#: Longest wait, in seconds, before a message whose follow-ups could not be sent goes back.
-_LONGEST_BACK_OFF: Final = 30.0
+# How long sending is tried again before the message goes back, in seconds. It goes back at once to somebody else, so
+# each delivery of it has more patience than the one before: else a short outage would use up the delivery count.
+_PATIENCE: Final = 2.0
+_MOST_PATIENCE: Final = 30.0
+_FIRST_PAUSE: Final = 0.2
 
 
 class Runner:
@@ -47,7 +50,7 @@ class Runner:
         self._clock = clock
         self._chance = chance
         self._observer = observer
-        self._perform: dict[type, Callable[[Any], Any]] = {
+        self._perform: dict[type, Callable[[Any, Delivery], Any]] = {
             fx.Run: self._run,
             fx.ReadRow: self._read,
             fx.WriteRow: self._write,
@@ -74,11 +77,12 @@ class Runner:
                     self._observer.settled(state.delivery, state.task, effect.ending)
                     return effect.ending
                 if type(effect) is fx.Hold:
-                    await self._hold(state.delivery, effect.why, event)
-                event = await self._perform[type(effect)](effect)
+                    self._observer.held(effect.why)
+                    raise Held(state.delivery.message_id, effect.why)
+                event = await self._perform[type(effect)](effect, state.delivery)
                 state, effect = step(state, event)
 
-    async def _run(self, effect: fx.Run) -> fx.Event:
+    async def _run(self, effect: fx.Run, _: Delivery) -> fx.Event:
         task = effect.task
         started_at = self._clock()
         self._observer.started(task)
@@ -87,7 +91,7 @@ class Runner:
         self._observer.ran(task, outcome, now - started_at)
         return fx.Ran(outcome, started_at, now, self._chance())
 
-    async def _read(self, effect: fx.ReadRow) -> fx.Event:
+    async def _read(self, effect: fx.ReadRow, _: Delivery) -> fx.Event:
         if self._results is None:
             raise TypeError("rows are read without a store")
         try:
@@ -96,7 +100,7 @@ class Runner:
             return fx.StoreDown(str(error), self._clock())
         return fx.RowRead(row, self._clock())
 
-    async def _write(self, effect: fx.WriteRow) -> fx.Event:
+    async def _write(self, effect: fx.WriteRow, _: Delivery) -> fx.Event:
         if self._results is None:
             raise TypeError("rows are written without a store")
         try:
@@ -105,16 +109,19 @@ class Runner:
             return fx.StoreDown(str(error), self._clock())
         return fx.RowWritten(winner, self._clock())
 
-    async def _send(self, effect: fx.Send) -> fx.Event:
-        try:
-            await self._transport.send(self._observer.carried(effect.messages))
-        except NotSent as error:
-            return fx.NotAccepted(str(error))
-        return fx.Sent()
-
-    async def _hold(self, delivery: Delivery, why: str, event: fx.Event) -> None:
-        self._observer.held(why)
-        if isinstance(event, fx.NotAccepted):
-            # The next delivery comes at once; without a pause an outage would use up the delivery count.
-            await asyncio.sleep(min(2.0 ** min(delivery.delivery_count, 8), _LONGEST_BACK_OFF) * self._chance())
-        raise Held(delivery.message_id, why)
+    async def _send(self, effect: fx.Send, delivery: Delivery) -> fx.Event:
+        messages: Sequence[Message] = self._observer.carried(effect.messages)
+        patience = min(_PATIENCE ** min(delivery.delivery_count, 8), _MOST_PATIENCE)
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                await self._transport.send(messages)
+            except NotSent as error:
+                if patience <= 0:
+                    return fx.NotAccepted(str(error))
+                refused = {message_id for message_id, _ in error.failures}
+                messages = [message for message in messages if message.message_id in refused]
+            else:
+                return fx.Sent()
+            await asyncio.sleep(pause * (0.5 + self._chance() / 2))
+            patience, pause = patience - pause, pause * 2

@@ -27,7 +27,7 @@ async def test_the_reaper_records_the_failure_and_runs_nothing(host: FunctionsHo
     assert len(await seen.messages(handler.task_id)) == 1
     letter = await seen.letter(given_up.body)
     assert letter.properties[DEAD_LETTER_REASON] == "MaxDeliveryCountExceeded"
-    assert letter.properties["origin"] == f"{QUEUE}/$deadletterqueue"
+    assert letter.properties["origin"] == QUEUE
 
 
 STRANGE: dict[str, Incoming] = {

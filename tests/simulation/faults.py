@@ -85,11 +85,11 @@ class OneFault:
 _EVERYWHERE = (Fault.CRASH, Fault.CRASH, Fault.INTERRUPTION, Fault.PAUSE, Fault.PAUSE)
 
 
-async def boundary(faults: Faults, where: str, *, can_refuse: bool = False) -> bool:
-    """Pass a boundary, or not. True: the service refuses."""
+async def boundary(faults: Faults, where: str, *, can_refuse: bool = False) -> float | None:
+    """Pass a boundary, or not. Returns for how many seconds the service refuses; None if it does not."""
     struck = faults.strike(where, can_refuse)
     if struck is None:
-        return False
+        return None
     fault, pause = struck
     log.info("%s %s, for %g s", fault.name, where, pause)
     if fault is Fault.CRASH:
@@ -101,11 +101,11 @@ async def boundary(faults: Faults, where: str, *, can_refuse: bool = False) -> b
         assert current is not None
         current.cancel()
         await asyncio.sleep(0)
-    return fault is Fault.REFUSAL
+    return pause if fault is Fault.REFUSAL else None
 
 
 class FaultyTransport:
-    """A transport behind a bad line. A refusal concerns each message of a call, or some of them."""
+    """A transport behind a bad line. A refusal concerns each message of a call, or some of them, and may last."""
 
     max_message_bytes = 256 * 1024
 
@@ -113,17 +113,26 @@ class FaultyTransport:
         self._transport = transport
         self._faults = faults
         self._chance = chance
+        self._down_until = 0.0
 
     async def send(self, messages: Sequence[Message]) -> None:
         """Send, perhaps. Raises NotSent."""
         refused: list[Message] = []
-        if await boundary(self._faults, "before send", can_refuse=True):
+        if asyncio.get_running_loop().time() < self._down_until:
+            refused = list(messages)
+        elif await self._refuses("before send"):
             refused = self._chance.sample(messages, self._chance.randint(1, len(messages)))
         await self._transport.send([message for message in messages if message not in refused])
-        if await boundary(self._faults, "after send", can_refuse=True):
+        if not refused and await self._refuses("after send"):
             refused = list(messages)
         if refused:
             raise NotSent([(message.message_id, ConnectionError("lost")) for message in refused])
+
+    async def _refuses(self, where: str) -> bool:
+        seconds = await boundary(self._faults, where, can_refuse=True)
+        if seconds is not None:
+            self._down_until = asyncio.get_running_loop().time() + seconds
+        return seconds is not None
 
 
 class FaultyTable:
@@ -156,5 +165,5 @@ class FaultyTable:
     async def _ask(self, where: str) -> None:
         refused = await boundary(self._faults, where, can_refuse=True)
         first, last = self._down
-        if refused or first <= self._clock() < last:
+        if refused is not None or first <= self._clock() < last:
             raise StoreUnavailable(f"no answer {where}")
