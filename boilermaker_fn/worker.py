@@ -152,6 +152,8 @@ class Worker:
             raise
         except Exception:
             log.exception("message %s goes back to the queue", delivery.message_id)
+            # It comes again at once, from a dead-letter sub-queue without end.
+            await asyncio.sleep(min(delivery.delivery_count, _LONGEST_PAUSE))
             await _released(inbox, delivery)
         else:
             await _completed(inbox, delivery)

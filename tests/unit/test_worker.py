@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import pytest
 
 from boilermaker_fn import Boilermaker, RetryException
-from boilermaker_fn.errors import StoreUnavailable, TaskFailed
+from boilermaker_fn.errors import LockLost, StoreUnavailable, TaskFailed
 from boilermaker_fn.local import LocalEngine
 from boilermaker_fn.messages import DEAD_LETTER_SUFFIX, Delivery
 from boilermaker_fn.results import ResultStore
@@ -308,3 +309,156 @@ def test_stopping_does_not_wait_for_a_thread_that_hangs() -> None:
 
     task_id = place.run(scene())
     assert task_id
+
+
+class BrokenInbox:
+    """An inbox of which one method fails, as the test says."""
+
+    def __init__(self, inbox: Any, method: str, error: Exception, times: int) -> None:
+        self._inbox = inbox
+        self._method = method
+        self._error = error
+        self.left = times
+
+    def __getattr__(self, name: str) -> Any:
+        if name != self._method or not self.left:
+            return getattr(self._inbox, name)
+        self.left -= 1
+
+        async def fail(*_: Any) -> None:
+            raise self._error
+
+        return fail
+
+
+@pytest.mark.parametrize("error", [LockLost("m"), StoreUnavailable("away")])
+def test_a_message_that_cannot_be_completed_comes_again_and_its_task_does_not(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(lock_duration=10)
+    inbox = place.engine.inbox
+    broken: dict[str, BrokenInbox] = {}
+    monkeypatch.setattr(
+        place.engine, "inbox", lambda q: broken.setdefault(q, BrokenInbox(inbox(q), "complete", error, 1))
+    )
+    runs = []
+
+    @place.app.task
+    async def work(state: Any) -> str:
+        runs.append("run")
+        return "done"
+
+    async def scene() -> None:
+        handle = await place.app.apply_async(work)
+        worker = place.app.worker()
+        await worker.start()
+        assert await handle.result() == "done"
+        await asyncio.sleep(30)
+        await worker.stop()
+        assert broken["work"].left == 0
+        assert [m.message_id for m in await inbox("work").peek(10)] == []
+
+    place.run(scene())
+    assert runs == ["run"]
+
+
+def test_a_lock_that_cannot_be_renewed_once_is_renewed_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(lock_duration=30)
+    inbox = place.engine.inbox
+    broken: dict[str, BrokenInbox] = {}
+    away = StoreUnavailable("away")
+    monkeypatch.setattr(place.engine, "inbox", lambda q: broken.setdefault(q, BrokenInbox(inbox(q), "renew", away, 1)))
+    runs = []
+
+    @place.app.task
+    async def long(state: Any) -> str:
+        runs.append("run")
+        await asyncio.sleep(100)
+        return "done"
+
+    async def scene() -> str:
+        handle = await place.app.apply_async(long)
+        worker = place.app.worker()
+        await worker.start()
+        value = await handle.result()
+        await worker.stop()
+        return value
+
+    assert place.run(scene()) == "done"
+    assert (runs, broken["work"].left) == (["run"], 0)
+
+
+def test_a_zombie_that_lost_its_lock_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(lock_duration=30)
+    inbox = place.engine.inbox
+    lost = LockLost("m")
+    monkeypatch.setattr(place.engine, "inbox", lambda q: BrokenInbox(inbox(q), "renew", lost, 1))
+    values = iter(["first", "second"])
+
+    @place.app.task
+    async def long(state: Any) -> str:
+        mine = next(values)
+        await asyncio.sleep(100 if mine == "first" else 5)
+        return mine
+
+    async def scene() -> str:
+        handle = await place.app.apply_async(long)
+        worker = place.app.worker()
+        await worker.start()
+        value = await handle.result()
+        await asyncio.sleep(200)  # the zombie ends, too
+        assert (await handle.info()).result == value
+        await worker.stop()
+        assert await place.waiting() == []
+        return value
+
+    assert place.run(scene()) == "second"
+
+
+def test_a_bug_in_the_runner_hands_the_message_back_until_the_broker_gives_it_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Place(max_delivery_count=3)
+
+    @place.app.task
+    async def work(state: Any) -> str:
+        return "never"
+
+    async def broken(self: Any, delivery: Delivery) -> str:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr("boilermaker_fn.runner.Runner.handle", broken)
+
+    async def scene() -> str:
+        handle = await place.app.apply_async(work)
+        worker = place.app.worker()
+        await worker.start()
+        with pytest.raises(TaskFailed) as failed:
+            await handle.result()
+        await worker.stop()
+        return failed.value.reason
+
+    assert place.run(scene()) == "MaxDeliveryCountExceeded"
+
+
+def test_a_second_signal_interrupts_what_runs() -> None:
+    place = Place()
+
+    @place.app.task
+    async def endless(state: Any) -> None:
+        await asyncio.sleep(10_000)
+
+    async def scene() -> float:
+        await place.app.apply_async(endless)
+        worker = place.app.worker(grace=1_000)
+        running = asyncio.ensure_future(worker.run())
+        await asyncio.sleep(1)
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.sleep(1)
+        signal.raise_signal(signal.SIGTERM)
+        await running
+        (message,) = await place.waiting()
+        assert message.delivery_count == 1
+        return place.loop.time()
+
+    assert place.run(scene()) < 1_000_100
