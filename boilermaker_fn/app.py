@@ -124,8 +124,14 @@ class Boilermaker(Publisher):
 
     def handle(self, task_id: str, fn: Callable[..., Any] | None = None) -> TaskHandle[Any]:
         """The handle of a task that was published earlier or elsewhere; `fn` revives its result."""
-        value = JsonValue() if fn is None else self._shell.registry.of(fn).signature.result
-        return TaskHandle(task_id, self._shell.wiring, queues=self._shell.queues, value=value)
+        registration = None if fn is None else self._shell.registry.of(fn)
+        return TaskHandle(
+            task_id,
+            self._shell.wiring,
+            queues=self._shell.queues,
+            value=JsonValue() if registration is None else registration.signature.result,
+            kept=registration is None or registration.keep_result,
+        )
 
     # -- running
 
@@ -146,7 +152,9 @@ class Boilermaker(Publisher):
             await self.close()
 
     async def __aenter__(self) -> Self:
-        """Run a worker in the background."""
+        """Run a worker in the background. Raises RuntimeError while one of this app's runs already."""
+        if self._worker is not None:
+            raise RuntimeError("`async with app` runs a worker already: nest no second one, or use app.worker()")
         self._worker = self.worker()
         await self._worker.start()
         return self

@@ -28,7 +28,7 @@ def outcome_of_call(
     try:
         positional, keywords = signature.revive(args, kwargs)
         value = fn(*leading, *positional, **keywords)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # in a thread or process of its own all comes from the function itself
         return outcome_of_error(error, retry_on)
     return outcome_of_value(value, signature)
 

@@ -15,7 +15,7 @@ class Config(BaseSettings):
     default the former with `-dead-letters`). `boilermaker_local_file` is the file of the embedded engine.
     """
 
-    model_config = SettingsConfigDict(extra="ignore")
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
     service_bus_namespace_url: str | None = Field(
         default=None,

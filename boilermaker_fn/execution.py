@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 from typing import Any, Final
 
 from .attempts import outcome_of_call, outcome_of_error, outcome_of_value
@@ -58,7 +59,9 @@ class Execution:
                 value = await registration.fn(self._state, *args, **kwargs)
             else:
                 value = await _limited(registration.fn(self._state, *args, **kwargs), timeout)
-        except (Exception, SystemExit) as error:
+        except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+            raise  # these come from outside
+        except BaseException as error:
             return outcome_of_error(error, registration.retry_on)
         return outcome_of_value(value, signature)
 
@@ -67,17 +70,23 @@ class Execution:
         await self._free_threads.acquire()
         context = contextvars.copy_context()
         args, kwargs = _arguments(task)
-        call = asyncio.get_running_loop().run_in_executor(
-            self._threads,
-            context.run,
-            outcome_of_call,
-            registration.fn,
-            registration.signature,
-            (self._state,),
-            args,
-            kwargs,
-            registration.retry_on,
-        )
+        try:
+            call = asyncio.get_running_loop().run_in_executor(
+                self._threads,
+                functools.partial(
+                    context.run,
+                    outcome_of_call,
+                    registration.fn,
+                    registration.signature,
+                    (self._state,),
+                    args,
+                    kwargs,
+                    registration.retry_on,
+                ),
+            )
+        except RuntimeError:  # the system gives no more threads: not the task's fault, so its message goes back
+            self._free_threads.release()
+            raise
         # A thread cannot be killed: its place stays taken until it ends, however long after its time limit.
         call.add_done_callback(lambda _: self._free_threads.release())
         done, _ = await asyncio.wait({call}, timeout=timeout)
@@ -87,8 +96,9 @@ class Execution:
 
 
 async def _limited(call: Any, timeout: float) -> Any:
+    limit = asyncio.timeout(timeout)
     try:
-        async with asyncio.timeout(timeout) as limit:
+        async with limit:
             return await call
     except TimeoutError as error:
         if limit.expired():

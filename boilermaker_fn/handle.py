@@ -60,8 +60,9 @@ class TaskHandle(Generic[R_co]):
         # Here and below: asyncio takes a quarter of the time that importing the package would take with it.
         import asyncio
 
+        limit = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout) as limit:
+            async with limit:
                 row = await self._ended()
         except TimeoutError:
             if limit.expired():

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import datetime
-import math
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypedDict
 
 from .errors import OptionError
 from .ids import problem_with_id, problem_with_queue
-from .retries import RetryPolicy
+from .retries import MAX_SECONDS, RetryPolicy
 from .task.task import Task
+
+
+class Options(TypedDict, total=False):
+    """The options as keywords: `app.options(delay=60)`. What they mean stands at PublishOptions."""
+
+    delay: float | None
+    eta: datetime.datetime | None
+    policy: RetryPolicy | None
+    queue: str | None
+    task_id: str | None
+    timeout: float | None
+    expires: float | None
+    publish_attempts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +50,12 @@ class PublishOptions:
             raise OptionError(problems)
 
     def applied(self, task: Task) -> Task:
-        """The task with these options set on it."""
+        """The task with these options set on it. Raises AlreadyPublished if that would change what was sent."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is not None and field.name != "publish_attempts":
+            if value is None or field.name == "publish_attempts":
+                continue
+            if getattr(task, field.name) != value:
                 setattr(task, field.name, value)
         return task
 
@@ -49,6 +63,7 @@ class PublishOptions:
 def _problems(options: PublishOptions) -> list[str]:
     problems = [
         f"{name} is {value!r}: it must be a number of seconds{' above 0' if above else ', 0 or more'}"
+        f"{f' (at most {MAX_SECONDS})' if isinstance(value, int | float) and value > MAX_SECONDS else ''}"
         for name, value, above in (
             ("delay", options.delay, False),
             ("timeout", options.timeout, True),
@@ -84,6 +99,6 @@ def _problems_of_eta(options: PublishOptions) -> list[str]:
 
 
 def _is_seconds(value: Any, *, above: bool) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value <= MAX_SECONDS:
         return False
     return value > 0 if above else value >= 0

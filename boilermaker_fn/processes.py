@@ -57,6 +57,9 @@ class Processes:
             self._pool = None
 
     def _started(self) -> Any:
+        if self._pool is not None and not self._pool.active:
+            # Pebble gives its pool up for good when a child dies that has nothing to do.
+            self.close()
         if self._pool is None:
             from pebble import ProcessPool
 

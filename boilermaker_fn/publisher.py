@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overload
 
+from .errors import OptionError
 from .handle import TaskHandle
 from .json_values import JsonValue
-from .options import PublishOptions
+from .options import Options, PublishOptions
 from .shell import Shell
 from .task.task import Task
 
@@ -31,33 +31,12 @@ class Publisher:
         self._shell = shell
         self._options = options
 
-    def options(
-        self,
-        *,
-        delay: float | None = None,
-        eta: datetime.datetime | None = None,
-        policy: Any = None,
-        queue: str | None = None,
-        task_id: str | None = None,
-        timeout: float | None = None,
-        expires: float | None = None,
-        publish_attempts: int = 1,
-    ) -> Publisher:
+    def options(self, **options: Unpack[Options]) -> Publisher:
         """A publisher with these options (see PublishOptions): `app.options(delay=60).apply_async(fn, ...)`.
 
         Raises OptionError saying all that is wrong.
         """
-        options = PublishOptions(
-            delay=delay,
-            eta=eta,
-            policy=policy,
-            queue=queue,
-            task_id=task_id,
-            timeout=timeout,
-            expires=expires,
-            publish_attempts=publish_attempts,
-        )
-        return Publisher(self._shell, options)
+        return Publisher(self._shell, PublishOptions(**options))
 
     @overload
     def create_task(self, fn: CpuFunction[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Task: ...
@@ -116,7 +95,11 @@ class Publisher:
     async def publish_task(
         self, task: Task, /, *, delay: float | None = None, publish_attempts: int | None = None
     ) -> TaskHandle[Any]:
-        """Publish a task made with `create_task`, `chain` or `Task.si`; `delay` in seconds. Raises as apply_async."""
+        """Publish a task made with `create_task`, `chain` or `Task.si`; `delay` in seconds. Raises as apply_async.
+
+        This publisher's options are set on it: AlreadyPublished if it was sent with others.
+        """
+        self._options.applied(task)
         if delay is not None:
             task.delay = PublishOptions(delay=delay).delay or 0
         await self._shell.publishing.publish([task], publish_attempts or self._options.publish_attempts)
@@ -126,7 +109,12 @@ class Publisher:
         """Publish tasks in batches; their handles, in the same order. Raises as `apply_async`.
 
         All are checked before the first is sent. PublishError says which were accepted and which were not.
+        This publisher's options are set on each. Raises OptionError for a `task_id` among them.
         """
+        if self._options.task_id is not None:
+            raise OptionError([f"task_id is {self._options.task_id!r}: several tasks cannot share it"])
+        for task in tasks:
+            self._options.applied(task)
         await self._shell.publishing.publish(tasks, self._options.publish_attempts)
         return [self._handle(task) for task in tasks]
 

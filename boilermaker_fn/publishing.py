@@ -113,8 +113,20 @@ def _refuse_loops(task: Task) -> None:
                 one.function_name, None, f"what follows task {one.task_id} leads back to it: it would never end"
             )
         elif id(one) not in done:
+            _refuse_repetition(one)
             above.add(id(one))
             stack += [(one, True), *((following, False) for following in _following(one))]
+
+
+def _refuse_repetition(task: Task) -> None:
+    """The second of two links with one id would pass for the first one come again, and the rest would never be sent."""
+    known: set[str] = set()
+    for link in (task, *task.chain):
+        if link.task_id in known:
+            raise ArgumentError(
+                link.function_name, None, f"task {link.task_id} is twice in one chain: make a task for each link"
+            )
+        known.add(link.task_id)
 
 
 def _following(task: Task) -> list[Task]:

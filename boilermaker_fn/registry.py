@@ -5,14 +5,14 @@ from __future__ import annotations
 import enum
 import importlib.util
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, TypedDict
 
 from .errors import BoilermakerUnregisteredFunction, MissingExtra, RegistrationError
 from .ids import problem_with_queue
-from .retries import RetryPolicy, exponential_without_jitter
+from .retries import MAX_SECONDS, RetryPolicy, exponential_without_jitter
 from .signature import Signature
 from .task.task import MAX_NAME_LENGTH
 
@@ -169,9 +169,11 @@ def _problems_of_numbers(options: Mapping[str, Any]) -> list[str]:
     problems = []
     for name in _POSITIVE:
         if (value := options.get(name)) is not None and not (_is_number(value) and value > 0):
-            problems.append(f"{name} is {value!r}: it must be a number of seconds above 0, or None")
+            problems.append(
+                f"{name} is {value!r}: it must be a number of seconds above 0 (at most {MAX_SECONDS}), or None"
+            )
     if "retry_delay" in options and not (_is_number(options["retry_delay"]) and options["retry_delay"] >= 0):
-        problems.append(f"retry_delay is {options['retry_delay']!r}: it must be a number of seconds, 0 or more")
+        problems.append(f"retry_delay is {options['retry_delay']!r}: it must be seconds, 0 to {MAX_SECONDS}")
     retries = options.get("max_retries", 0)
     if not (isinstance(retries, int) and not isinstance(retries, bool) and 0 <= retries < 100):
         problems.append(f"max_retries is {retries!r}: it must be a whole number from 0 to 99")
@@ -179,7 +181,7 @@ def _problems_of_numbers(options: Mapping[str, Any]) -> list[str]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    return isinstance(value, int | float) and not isinstance(value, bool) and -MAX_SECONDS <= value <= MAX_SECONDS
 
 
 def _problems_of_exceptions(retry_on: Any) -> list[str]:
@@ -187,6 +189,8 @@ def _problems_of_exceptions(retry_on: Any) -> list[str]:
         return [f"retry_on is the class {retry_on.__name__}: write retry_on=({retry_on.__name__},)"]
     if not isinstance(retry_on, Iterable):
         return [f"retry_on is {retry_on!r}: it must be a tuple of exception classes"]
+    if isinstance(retry_on, Iterator):
+        return [f"retry_on is {retry_on!r}, which can be read only once: make it a tuple"]
     wrong = [kind for kind in retry_on if not (isinstance(kind, type) and issubclass(kind, BaseException))]
     return [f"retry_on contains {kind!r}, which is no exception class" for kind in wrong]
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from .entities import MAX_PROPERTY_BYTES, Entity, Value
+from .errors import StoreUnavailable
 from .outcomes import ErrorInfo
 from .task.result import TaskStatus, TerminalRow
 from .task.task import Task
@@ -94,17 +95,17 @@ def to_entity(row: TerminalRow) -> Entity:
 
 
 def from_entity(entity: Entity) -> TerminalRow:
-    """The row in an entity."""
+    """The row in an entity. Raises StoreUnavailable for one that cannot be read: its task is put off, not run again."""
     values = entity.values
     chunks = [values.get(f"result{number}") for number in range(_CHUNKS)]
-    result = b"".join(chunk for chunk in chunks if isinstance(chunk, bytes)).decode()
+    result = b"".join(chunk for chunk in chunks if isinstance(chunk, bytes)).decode(errors="replace")
     reason = _text(values, "reason")
     error = ErrorInfo(_text(values, "error_type"), _text(values, "message"), _text(values, "traceback"))
     graph_id = _text(values, "graph_id")
     return TerminalRow(
         task_id=entity.row,
         function=_text(values, "function"),
-        status=TaskStatus(_text(values, "status")),
+        status=_status(entity),
         attempts=_whole(values, "attempts"),
         generation=_whole(values, "generation"),
         graph_id=graph_id or None,
@@ -115,6 +116,17 @@ def from_entity(entity: Entity) -> TerminalRow:
         started_at=_seconds(values, "started_at"),
         finished_at=_seconds(values, "finished_at"),
     )
+
+
+def _status(entity: Entity) -> TaskStatus:
+    status = _text(entity.values, "status")
+    try:
+        return TaskStatus(status)
+    except ValueError:
+        raise StoreUnavailable(
+            f"the row of task {entity.row} has the status {status!r}, which this version does not know: deploy the "
+            f"version that wrote it, or remove row {entity.partition!r}/{entity.row!r}"
+        ) from None
 
 
 def _text(values: Mapping[str, Value], name: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import enum
 import random
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,6 +55,13 @@ class RetryPolicy(BaseModel):
     delay_max: _Seconds = MAX_BACKOFF_SECONDS
     retry_mode: RetryMode = RetryMode.Fixed
     jitter: bool = True
+
+    def __new__(cls, *_: Any, **data: Any) -> Self:
+        """A policy from keywords. Raises TypeError for an unknown one; in a message, those of newer versions are kept."""
+        if unknown := sorted(data.keys() - cls.model_fields.keys()):
+            known = ", ".join(cls.model_fields)
+            raise TypeError(f"{cls.__name__} has no {', '.join(map(repr, unknown))}: it has {known}")
+        return super().__new__(cls)
 
     def __eq__(self, other: object) -> bool:
         # NoRetry() and RetryPolicy.no_retry() are the same policy.
@@ -135,14 +142,19 @@ class RetryAttempts(BaseModel):
 
 
 class RetryException(Exception):
-    """Raised by a task function to be tried again.
+    """Raised by a task function to be tried again. Raises TypeError for a `policy` that is none.
 
     `policy` replaces the task's policy, for this retry and all later ones. When no attempts are left the task has
     failed with the reason RetriesExhausted.
     """
 
+    #: As a class variable too: subclasses of users do not always call `super().__init__`.
+    policy: RetryPolicy | None = None
+
     def __init__(self, msg: str, policy: RetryPolicy | None = None) -> None:
         super().__init__(msg)
+        if not isinstance(policy, RetryPolicy | None):
+            raise TypeError(f"the policy of {type(self).__name__} is {policy!r}, not a RetryPolicy")
         self.msg = msg
         self.policy = policy
 
@@ -155,7 +167,7 @@ class RetryExceptionDefault(RetryException):
 
 
 def _default_policy(mode: RetryMode, changes: dict[str, Any]) -> RetryPolicy:
-    return RetryPolicy.model_validate({"max_tries": 5, "delay": 30, "delay_max": 600, "retry_mode": mode, **changes})
+    return RetryPolicy(**{"max_tries": 5, "delay": 30, "delay_max": 600, "retry_mode": mode, **changes})
 
 
 class RetryExceptionDefaultExponential(RetryException):

@@ -20,9 +20,8 @@ from .results import ResultStore
 from .rules import Rules
 from .telemetry.observer import Observer
 
-# How long sending is tried again before the message goes back, in seconds. It goes back at once to somebody else, so
-# each delivery of it has more patience than the one before: else a short outage would use up the delivery count.
-_PATIENCE: Final = 2.0
+# How long sending is tried again before the message goes back, in seconds: 2, 4, 8 ... with the delivery count. It goes
+# back at once to somebody else, and without growing patience a short outage would use up the count.
 _MOST_PATIENCE: Final = 30.0
 _FIRST_PAUSE: Final = 0.2
 
@@ -97,6 +96,7 @@ class Runner:
         try:
             row = await self._results.read(effect.task_id)
         except StoreUnavailable as error:
+            self._observer.store_down(str(error))
             return fx.StoreDown(str(error), self._clock())
         return fx.RowRead(row, self._clock())
 
@@ -106,12 +106,13 @@ class Runner:
         try:
             winner = await self._results.insert(effect.row)
         except StoreUnavailable as error:
+            self._observer.store_down(str(error))
             return fx.StoreDown(str(error), self._clock())
         return fx.RowWritten(winner, self._clock())
 
     async def _send(self, effect: fx.Send, delivery: Delivery) -> fx.Event:
         messages: Sequence[Message] = self._observer.carried(effect.messages)
-        patience = min(_PATIENCE ** min(delivery.delivery_count, 8), _MOST_PATIENCE)
+        patience = min(2.0 ** min(delivery.delivery_count, 8), _MOST_PATIENCE)
         pause = _FIRST_PAUSE
         while True:
             try:

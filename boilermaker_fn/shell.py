@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from .errors import ConfigurationError
 from .publishing import Publishing
 from .registry import Registry, registered
 
@@ -37,21 +38,23 @@ class Shell:
     @property
     def wiring(self) -> Wiring:
         """What the app is connected to. Raises ConfigurationError at first use."""
-        if self._wiring is None:
+        wiring = self._wiring  # another thread may close the app meanwhile
+        if wiring is None:
             from .wiring import wired
 
-            self._wiring = wired(*self._given)
-        return self._wiring
+            wiring = self._wiring = wired(*self._given)
+        return wiring
 
     @property
     def publishing(self) -> Publishing:
         """How tasks are sent."""
-        if self._publishing is None:
+        publishing = self._publishing
+        if publishing is None:
             wiring = self.wiring
-            self._publishing = Publishing(
+            publishing = self._publishing = Publishing(
                 self.registry, wiring.engine.transport, queue=wiring.queue, clock=wiring.clock, tracing=self.tracing
             )
-        return self._publishing
+        return publishing
 
     @cached_property
     def tracing(self) -> OpenTelemetry | None:
@@ -79,13 +82,18 @@ class Shell:
         return tuple(dict.fromkeys([self.wiring.queue, *(queue for queue in named if queue is not None)]))
 
     def runner(self) -> Runner:
-        """A runner for the current event loop."""
+        """A runner for the current event loop. Raises ConfigurationError."""
         from .execution import Execution
         from .rules import Rules
         from .runner import Runner
         from .telemetry.observer import Observer
 
         wiring = self.wiring
+        if wiring.dead_letter_queue in self.queues:
+            raise ConfigurationError(
+                f"queue {wiring.dead_letter_queue!r} is to be worked, and to get what was given up, which would go "
+                "round for ever: name another one in DEAD_LETTER_QUEUE_NAME, or in queue=..."
+            )
         functions = self.registry.runnable
         transport = wiring.engine.transport
         return Runner(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack, overload
 
 from .handle import TaskHandle
 from .ids import TaskId
-from .options import PublishOptions
+from .options import Options, PublishOptions
 from .publisher import CpuFunction, Publisher
 from .shell import Shell
 from .task.result import TaskResult, TaskStatus
@@ -26,45 +27,70 @@ class BackgroundLoop:
     """An event loop in a daemon thread, started on first use and again after it was stopped."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._calls: set[Future[Any]] = set()
+        self._process = os.getpid()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine there and wait for its result. Raises RuntimeError inside a running event loop."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return asyncio.run_coroutine_threadsafe(work, self._started()).result()
+            return self._submit(work).result()
         work.close()
         raise RuntimeError("app.sync blocks, and this thread runs an event loop: use `await app...` instead")
 
     def stop(self) -> None:
-        """End the loop and its thread."""
+        """End the loop and its thread, once the calls of other threads have ended; new calls get a new loop."""
+        self._recover_from_fork()
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
+            calls, self._calls = self._calls, set()
         if loop is not None and thread is not None:
             loop.call_soon_threadsafe(loop.stop)
-            thread.join()
+            if all(call.done() for call in calls):  # others may wait for a result without end
+                thread.join()
 
-    def _started(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
+    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        self._recover_from_fork()
+        with self._lock:  # else a loop could be stopped between being found and being given work
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(
                     target=_run_and_close, args=(self._loop,), name="boilermaker-sync", daemon=True
                 )
                 self._thread.start()
-            return self._loop
+            call = asyncio.run_coroutine_threadsafe(work, self._loop)
+            self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return call
+
+    def _recover_from_fork(self) -> None:
+        """In a forked process the thread is gone: work given to its loop would never be done."""
+        if self._process != os.getpid():
+            self._begin()
 
 
 def _run_and_close(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
+        loop.run_until_complete(_others_ended())
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+
+
+async def _others_ended() -> None:
+    """What was given to the loop before it was stopped is still done: a thread waits for it."""
+    await asyncio.sleep(0)
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)
 
 
 class SyncHandle(Generic[T]):
@@ -104,30 +130,9 @@ class SyncClient:
         self._publisher = Publisher(shell, options)
         self._background = background or BackgroundLoop()
 
-    def options(
-        self,
-        *,
-        delay: float | None = None,
-        eta: datetime.datetime | None = None,
-        policy: Any = None,
-        queue: str | None = None,
-        task_id: str | None = None,
-        timeout: float | None = None,
-        expires: float | None = None,
-        publish_attempts: int = 1,
-    ) -> SyncClient:
+    def options(self, **options: Unpack[Options]) -> SyncClient:
         """A client with these options (see PublishOptions)."""
-        options = PublishOptions(
-            delay=delay,
-            eta=eta,
-            policy=policy,
-            queue=queue,
-            task_id=task_id,
-            timeout=timeout,
-            expires=expires,
-            publish_attempts=publish_attempts,
-        )
-        return SyncClient(self._shell, options, self._background)
+        return SyncClient(self._shell, PublishOptions(**options), self._background)
 
     @overload
     def apply(self, fn: CpuFunction[P, R], /, *args: P.args, **kwargs: P.kwargs) -> SyncHandle[R]: ...

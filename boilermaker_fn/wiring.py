@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import ConfigurationError
+from .ids import problem_with_queue
 from .ports import Engine, Table
 from .results import ResultStore
 
@@ -37,6 +38,18 @@ def wired(engine: Engine | None, results_storage: Table | None) -> Wiring:
     from .config import Config
 
     config = Config()
+    problems = [
+        f"{name} {problem}"
+        for name, queue in (
+            ("SERVICE_BUS_QUEUE_NAME", config.service_bus_queue_name),
+            ("DEAD_LETTER_QUEUE_NAME", config.dead_letter_queue),
+        )
+        if (problem := problem_with_queue(queue))
+    ]
+    if problems:
+        raise ConfigurationError("; ".join(problems))
+    if engine is not None and not hasattr(engine, "transport"):
+        raise ConfigurationError(f"{engine!r} is no engine: give Boilermaker() one, such as LocalEngine('tasks.db')")
     engine = engine or default_engine(config)
     table = results_storage or engine.table
     return Wiring(

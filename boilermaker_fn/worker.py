@@ -41,8 +41,10 @@ class Worker:
     """
 
     def __init__(self, shell: Shell, *, concurrency: int, grace: float) -> None:
-        if concurrency < 1:
-            raise ValueError(f"concurrency is {concurrency}: a worker runs at least one task at once")
+        if not isinstance(concurrency, int) or concurrency < 1:
+            raise ValueError(f"concurrency is {concurrency!r}: it must be a whole number, 1 or more")
+        if not isinstance(grace, int | float) or not grace >= 0:
+            raise ValueError(f"grace is {grace!r}: it must be a number of seconds, 0 or more")
         self._shell = shell
         self._concurrency = concurrency
         self._grace = grace
@@ -52,10 +54,18 @@ class Worker:
         self._runner: Runner | None = None
 
     async def run(self) -> None:
-        """Work until SIGTERM or SIGINT, then stop. A second signal interrupts at once."""
+        """Work until SIGTERM or SIGINT, then stop. A second signal interrupts at once.
+
+        Raises RuntimeError where signals cannot be handled.
+        """
         loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, self._signalled, number)
+        try:
+            for number in _SIGNALS:
+                loop.add_signal_handler(number, self._signalled, number)
+        except (NotImplementedError, RuntimeError, ValueError) as error:
+            raise RuntimeError(
+                "a worker that runs until a signal comes needs Unix and the main thread: use `async with app` elsewhere"
+            ) from error
         try:
             await self.start()
             await self._stopping.wait()
@@ -152,9 +162,11 @@ class Worker:
             raise
         except Exception:
             log.exception("message %s goes back to the queue", delivery.message_id)
-            # It comes again at once, from a dead-letter sub-queue without end.
-            await asyncio.sleep(min(delivery.delivery_count, _LONGEST_PAUSE))
-            await _released(inbox, delivery)
+            try:
+                # It comes again at once, from a dead-letter sub-queue without end.
+                await asyncio.sleep(min(delivery.delivery_count, _LONGEST_PAUSE))
+            finally:
+                await _released(inbox, delivery)
         else:
             await _completed(inbox, delivery)
         finally:

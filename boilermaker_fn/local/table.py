@@ -183,7 +183,7 @@ def _selected(values: dict[str, Value], select: Sequence[str] | None) -> Mapping
 
 def _matches(values: Mapping[str, Value], condition: Where) -> bool:
     value = values.get(condition.name)
-    if type(value) is not type(condition.value):
+    if value is None or type(value) is not type(condition.value):
         return False
     return _COMPARISONS[condition.comparison](value, condition.value)
 

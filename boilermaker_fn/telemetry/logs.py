@@ -44,6 +44,8 @@ def configure(*, json: bool | None = None, level: int | str = logging.INFO, stre
     `json` None means: readable on a terminal, JSON anywhere else. Call it once, at start.
     """
     stream = stream or sys.stderr
+    if stream is None:  # a program without a console
+        return
     as_json = not stream.isatty() if json is None else json
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_route_to_handlers(_rendering(as_json, stream)))

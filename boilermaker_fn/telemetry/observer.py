@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractContextManager, ExitStack
 
 from boilermaker_fn.messages import Delivery, Message
 from boilermaker_fn.outcomes import Failed, Interrupted, Outcome, RetryAsked, Succeeded
+from boilermaker_fn.task.result import TaskStatus
 from boilermaker_fn.task.task import Task
 
 from .logs import Bound, log
 from .tracing import OpenTelemetry
+
+# Whoever runs a worker must see all other endings: some come without a function that ran, which would log them.
+_EXPECTED = frozenset({TaskStatus.Success, TaskStatus.Retry, TaskStatus.Cancelled})
 
 
 class Observer:
@@ -45,7 +50,11 @@ class Observer:
     def settled(self, delivery: Delivery, task: Task | None, ending: str) -> None:
         """All that follows is durable."""
         name = task.function_name if task is not None else f"message {delivery.message_id}"
-        log.debug("settled %s: %s", name, ending)
+        log.log(logging.DEBUG if ending in _EXPECTED else logging.WARNING, "settled %s: %s", name, ending)
+
+    def store_down(self, why: str) -> None:
+        """The delivery cannot go on; its message is put off."""
+        log.warning("the results store does not answer: %s", why)
 
     def held(self, why: str) -> None:
         """The message goes back to the queue."""

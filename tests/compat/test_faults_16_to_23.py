@@ -1,6 +1,6 @@
 """What boilermaker-servicebus gets wrong, one by one, is right here: 16 to 23.
 
-The numbers are those of the list of its faults.
+The numbers name the faults; one that concerns only graphs, or only its storage, has no test here.
 """
 
 from __future__ import annotations

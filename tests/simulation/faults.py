@@ -18,8 +18,11 @@ from boilermaker_fn.ports import Table, Transport
 log = logging.getLogger("boilermaker_fn.simulation")
 
 
-class Crash(BaseException):
-    """The process dies here: nothing is settled, released or cleaned up any more."""
+class Crash(GeneratorExit):
+    """The process dies here: nothing is settled, released or cleaned up any more.
+
+    A GeneratorExit, because any other error out of a task function is that attempt's outcome.
+    """
 
 
 class Fault(enum.Enum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 
 import pytest
 
@@ -45,6 +46,13 @@ async def test_wrong_arguments_are_refused_here(stage: Stage) -> None:
 async def test_a_child_that_dies_is_an_outcome_and_the_pool_goes_on(stage: Stage, fn) -> None:
     info = await outcome(stage, fn)
     assert (info.status, info.reason) == (TaskStatus.Failure, "TaskFailed")
+    assert (await outcome(stage, crunching.square, 3)).result == 9
+
+
+async def test_a_child_that_dies_while_it_has_nothing_to_do_harms_no_task(stage: Stage) -> None:
+    os.kill((await outcome(stage, crunching.own_process)).result, signal.SIGKILL)
+    while stage.runner._execution._processes._pool.active:
+        await asyncio.sleep(0.01)
     assert (await outcome(stage, crunching.square, 3)).result == 9
 
 

@@ -131,3 +131,21 @@ def test_exponential_reaches_any_longest_delay_without_overflow() -> None:
     delays = [policy.get_delay_interval(before) for before in range(2_000)]
     assert all(later >= sooner for sooner, later in itertools.pairwise(delays))
     assert delays[-1] == 1e6
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: retries.RetryPolicy(max_tires=9),
+        lambda: retries.NoRetry(max_tires=9),
+        lambda: retries.RetryExceptionDefaultLinear("x", max_tires=9),
+    ],
+)
+def test_a_misspelt_word_is_refused_and_those_that_exist_are_named(make) -> None:
+    with pytest.raises(TypeError, match="'max_tires': it has max_tries, delay, delay_max"):
+        make()
+
+
+def test_what_a_newer_version_says_of_a_policy_is_kept() -> None:
+    policy = retries.RetryPolicy.model_validate_json('{"max_tries": 2, "colour": "red"}')
+    assert '"colour":"red"' in policy.model_dump_json()
