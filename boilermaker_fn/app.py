@@ -9,8 +9,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from .errors import BoilermakerAppException, ResultsNotKept
-from .handle import TaskHandle
-from .json_values import JsonValue
 from .options import PublishOptions
 from .publisher import CpuFunction, Publisher
 from .registry import TaskOptions
@@ -105,6 +103,8 @@ class Boilermaker(Publisher):
             raise ValueError(f"a chain has at least two tasks, this one has {len(tasks)}")
         if on_failure is not None and not isinstance(on_failure, Task):
             raise ValueError(f"on_failure is {on_failure!r}: make it a task with app.create_task(...)")
+        if wrong := [link for link in tasks if not isinstance(link, Task)]:
+            raise ValueError(f"{wrong[0]!r} is no task: make it one with app.create_task(...)")
         head, *rest = tasks
         head.on_failure = head.on_failure or head.chain_on_failure
         head.chain = [*_links(head)[1:], *(link for task in rest for link in _links(task))]
@@ -121,17 +121,6 @@ class Boilermaker(Publisher):
         if wiring.results is None:
             raise ResultsNotKept("of any id")
         return await wiring.results.purge(wiring.clock() - older_than.total_seconds(), resume)
-
-    def handle(self, task_id: str, fn: Callable[..., Any] | None = None) -> TaskHandle[Any]:
-        """The handle of a task that was published earlier or elsewhere; `fn` revives its result."""
-        registration = None if fn is None else self._shell.registry.of(fn)
-        return TaskHandle(
-            task_id,
-            self._shell.wiring,
-            queues=self._shell.queues,
-            value=JsonValue() if registration is None else registration.signature.result,
-            kept=registration is None or registration.keep_result,
-        )
 
     # -- running
 

@@ -135,7 +135,7 @@ def _unknown(state: State, task: Task, now: float) -> Step:
 
 
 def _lost_after_early_ack(state: State, task: Task, now: float) -> Step:
-    problem = "was started before and must not run twice (acks_late=False); how that attempt ended is not known"
+    problem = "was delivered before and must not run twice (acks_late=False); how far that attempt got is not known"
     failure = Failed(Reason.LostAfterEarlyAck, ErrorInfo(Reason.LostAfterEarlyAck, problem))
     if keeps_row(state.rules, task):
         return _fail(state, failure, now)

@@ -174,7 +174,10 @@ class TaskNotFound(BoilermakerError, LookupError):
     """There is neither a message nor a result for this id."""
 
     def __init__(self, task_id: str) -> None:
-        super().__init__(f"no task {task_id!r}: it was never published here, or its result was purged")
+        super().__init__(
+            f"no task {task_id!r}: it was never published here, its result was purged, or it follows another task that "
+            "has not ended (for that one, give app.handle() the Task instead of its id)"
+        )
         self.task_id = task_id
 
 
@@ -185,6 +188,17 @@ class ResultTimeout(BoilermakerError, TimeoutError):
         super().__init__(f"task {task_id} has not ended within {timeout:g} s: it is still queued or running; ask again")
         self.task_id = task_id
         self.timeout = timeout
+
+
+class ResultMismatch(BoilermakerError, ValueError):
+    """A stored result does not fit the function's return annotation any more."""
+
+    def __init__(self, task_id: str, problem: str) -> None:
+        super().__init__(
+            f"the result of task {task_id} does not fit the return annotation: {problem}; "
+            "app.handle(task_id) without a function gives it as JSON data"
+        )
+        self.task_id = task_id
 
 
 class TaskFailed(BoilermakerError):

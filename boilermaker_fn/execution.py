@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import functools
+import logging
 from typing import Any, Final
 
 from .attempts import outcome_of_call, outcome_of_error, outcome_of_value
@@ -18,6 +18,8 @@ from .processes import Processes
 from .registry import Kind, Registration
 from .task.task import Task
 from .threads import DaemonThreads
+
+log = logging.getLogger("boilermaker_fn")
 
 #: How many blocking functions run at once in one process.
 MAX_THREADS: Final = 32
@@ -67,23 +69,18 @@ class Execution:
 
     async def _in_thread(self, registration: Registration, task: Task, timeout: float | None) -> Outcome:
         # Waiting for a thread is not running: the time limit starts when there is one.
+        if self._free_threads.locked():
+            log.warning("%s waits for a thread: all %d are taken", registration.name, MAX_THREADS)
         await self._free_threads.acquire()
-        context = contextvars.copy_context()
+        context, leading = contextvars.copy_context(), (self._state,)
         args, kwargs = _arguments(task)
+        fn, signature, retry_on = registration.fn, registration.signature, registration.retry_on
+
+        def run() -> Outcome:
+            return context.run(outcome_of_call, fn, signature, leading, args, kwargs, retry_on)
+
         try:
-            call = asyncio.get_running_loop().run_in_executor(
-                self._threads,
-                functools.partial(
-                    context.run,
-                    outcome_of_call,
-                    registration.fn,
-                    registration.signature,
-                    (self._state,),
-                    args,
-                    kwargs,
-                    registration.retry_on,
-                ),
-            )
+            call = asyncio.get_running_loop().run_in_executor(self._threads, run)
         except RuntimeError:  # the system gives no more threads: not the task's fault, so its message goes back
             self._free_threads.release()
             raise
@@ -91,6 +88,7 @@ class Execution:
         call.add_done_callback(lambda _: self._free_threads.release())
         done, _ = await asyncio.wait({call}, timeout=timeout)
         if not done:
+            log.warning("%s ran out of time; its thread goes on and keeps its place until it ends", registration.name)
             return outcome_of_error(TaskTimeout(timeout or 0), registration.retry_on)
         return call.result()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from .errors import ResultsNotKept, ResultTimeout, TaskCancelled, TaskExpired, TaskFailed, TaskNotFound
+from pydantic import ValidationError
+
+from .errors import ResultMismatch, ResultsNotKept, ResultTimeout, TaskCancelled, TaskExpired, TaskFailed, TaskNotFound
 from .ids import TaskId
 from .json_values import JsonValue
 from .outcomes import ErrorInfo
@@ -22,10 +24,13 @@ _LONGEST_PAUSE = 1.0
 
 
 class TaskHandle(Generic[R_co]):
-    """Follows one task by its id; `R_co` is what its function returns."""
+    """Follows one task by its id; `R_co` is what its function returns.
+
+    `queues` are those that its message can be in; None: it may still be on its way to one.
+    """
 
     def __init__(
-        self, task_id: str, wiring: Wiring, *, queues: tuple[str, ...], value: JsonValue, kept: bool = True
+        self, task_id: str, wiring: Wiring, *, queues: tuple[str, ...] | None, value: JsonValue, kept: bool = True
     ) -> None:
         self.task_id = TaskId(task_id)
         self._wiring = wiring
@@ -55,7 +60,7 @@ class TaskHandle(Generic[R_co]):
         """Wait for the task to end and return its value, revived by the function's return annotation.
 
         Raises TaskFailed (TaskCancelled, TaskExpired) with type, message and traceback, ResultTimeout after `timeout`
-        seconds, TaskNotFound and ResultsNotKept as `status` does.
+        seconds, ResultMismatch for a value that does not fit the annotation, and what `status` raises.
         """
         # Here and below: asyncio takes a quarter of the time that importing the package would take with it.
         import asyncio
@@ -70,7 +75,10 @@ class TaskHandle(Generic[R_co]):
             raise
         if not row.status.succeeded:
             raise _failure(row)
-        value: R_co = self._value.revive(json.loads(row.result))
+        try:
+            value: R_co = self._value.revive(json.loads(row.result))
+        except ValidationError as error:
+            raise ResultMismatch(self.task_id, str(error.errors(include_url=False)[0]["msg"])) from error
         return value
 
     async def cancel(self) -> bool:
@@ -106,6 +114,8 @@ class TaskHandle(Generic[R_co]):
         return row
 
     async def _may_be_queued(self) -> bool:
+        if self._queues is None:
+            return True
         for queue in self._queues:
             if await self._wiring.engine.holds(queue, self.task_id) is not False:
                 return True

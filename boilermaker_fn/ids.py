@@ -21,7 +21,7 @@ NullTaskId = TaskId("00000000-0000-0000-0000-000000000000")
 MAX_ID_LENGTH = 96
 
 # Not allowed in a key of Azure Table Storage, or our own separator in message ids.
-_FORBIDDEN = frozenset('/\\#?%"') | {chr(c) for c in range(0x20)} | {chr(c) for c in range(0x7F, 0xA0)}
+_FORBIDDEN = re.compile(r'[/\\#?%"\x00-\x1f\x7f-\x9f\ud800-\udfff]')
 
 _QUEUE = re.compile(r"(?=.{1,260}$)[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?")
 
@@ -31,11 +31,13 @@ def new_task_id() -> TaskId:
     return TaskId(str(uuid7()))
 
 
-def problem_with_id(task_id: str) -> str | None:
+def problem_with_id(task_id: object) -> str | None:
     """Why `task_id` cannot name a task, or None if it can."""
+    if not isinstance(task_id, str):
+        return f"task_id is {task_id!r}: it must be a text"
     if not 1 <= len(task_id) <= MAX_ID_LENGTH:
         return f"task_id has {len(task_id)} characters: it must have 1 to {MAX_ID_LENGTH}"
-    bad = sorted({c for c in task_id if c in _FORBIDDEN})
+    bad = sorted(set(_FORBIDDEN.findall(task_id)))
     if bad:
         return f"task_id {task_id!r} contains {', '.join(map(repr, bad))}: use letters, digits and -_.:"
     return None

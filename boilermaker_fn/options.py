@@ -50,7 +50,12 @@ class PublishOptions:
             raise OptionError(problems)
 
     def applied(self, task: Task) -> Task:
-        """The task with these options set on it. Raises AlreadyPublished if that would change what was sent."""
+        """The task with these options set on it.
+
+        Raises AlreadyPublished if that would change what was sent, OptionError if it is no task.
+        """
+        if not isinstance(task, Task):
+            raise OptionError([f"{task!r} is no task: make it one with app.create_task(...)"])
         for field in fields(self):
             value = getattr(self, field.name)
             if value is None or field.name == "publish_attempts":
@@ -77,7 +82,7 @@ def _problems(options: PublishOptions) -> list[str]:
         problems.append(f"policy is {options.policy!r}, not a RetryPolicy")
     if options.queue is not None and (problem := problem_with_queue(options.queue)):
         problems.append(f"queue {problem}")
-    if options.task_id is not None and (problem := problem_with_id(str(options.task_id))):
+    if options.task_id is not None and (problem := problem_with_id(options.task_id)):
         problems.append(problem)
     attempts = options.publish_attempts
     if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:

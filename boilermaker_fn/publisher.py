@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from .errors import OptionError
 from .handle import TaskHandle
 from .json_values import JsonValue
 from .options import Options, PublishOptions
+from .registry import Registration
 from .shell import Shell
-from .task.task import Task
+from .task.task import MAX_NAME_LENGTH, Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -86,6 +88,8 @@ class Publisher:
 
         Its result arrives as JSON data. What the options leave open is as registered where it runs.
         """
+        if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME_LENGTH:
+            raise OptionError([f"name is {name!r}: it must be a text of 1 to {MAX_NAME_LENGTH} characters"])
         task = self._options.applied(
             Task(function_name=name, payload={"args": list(args), "kwargs": kwargs}, by_name=True)
         )
@@ -99,9 +103,7 @@ class Publisher:
 
         This publisher's options are set on it: AlreadyPublished if it was sent with others.
         """
-        self._options.applied(task)
-        if delay is not None:
-            task.delay = PublishOptions(delay=delay).delay or 0
+        (self._options if delay is None else replace(self._options, delay=delay)).applied(task)
         await self._shell.publishing.publish([task], publish_attempts or self._options.publish_attempts)
         return self._handle(task)
 
@@ -118,13 +120,27 @@ class Publisher:
         await self._shell.publishing.publish(tasks, self._options.publish_attempts)
         return [self._handle(task) for task in tasks]
 
-    def _handle(self, task: Task) -> TaskHandle[Any]:
-        registration = self._shell.registry.get(task.function_name)
+    def handle(self, task: Task | str, fn: Callable[..., Any] | None = None) -> TaskHandle[Any]:
+        """The handle of a task that was published earlier or elsewhere, by its id; `fn` revives its result.
+
+        Of a callback or a link of a chain give the Task itself: until its turn comes no queue has it; it is pending.
+        """
+        if isinstance(task, Task):
+            return self._handle(task, on_its_way=True)
+        registration = None if fn is None else self._shell.registry.of(fn)
+        kept = registration is None or registration.keep_result
+        return TaskHandle(task, self._shell.wiring, queues=self._shell.queues, value=_value(registration), kept=kept)
+
+    def _handle(self, task: Task, *, on_its_way: bool = False) -> TaskHandle[Any]:
         wiring = self._shell.wiring
         return TaskHandle(
             task.task_id,
             wiring,
-            queues=(task.queue or wiring.queue,),
-            value=JsonValue() if registration is None else registration.signature.result,
+            queues=None if on_its_way else (task.queue or wiring.queue,),
+            value=_value(self._shell.registry.get(task.function_name)),
             kept=task.keep_result,
         )
+
+
+def _value(registration: Registration | None) -> JsonValue:
+    return JsonValue() if registration is None else registration.signature.result

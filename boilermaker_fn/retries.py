@@ -57,7 +57,7 @@ class RetryPolicy(BaseModel):
     jitter: bool = True
 
     def __new__(cls, *_: Any, **data: Any) -> Self:
-        """A policy from keywords. Raises TypeError for an unknown one; in a message, those of newer versions are kept."""
+        """A policy from keywords. Raises TypeError for an unknown one; in a message, unknown fields are kept."""
         if unknown := sorted(data.keys() - cls.model_fields.keys()):
             known = ", ".join(cls.model_fields)
             raise TypeError(f"{cls.__name__} has no {', '.join(map(repr, unknown))}: it has {known}")

@@ -159,9 +159,17 @@ class SyncClient:
         handles = self._background.run(self._publisher.publish_many(tasks))
         return [SyncHandle(handle, self._background) for handle in handles]
 
-    def result(self, handle: SyncHandle[T], timeout: float | None = None) -> T:
-        """Wait up to `timeout` seconds for a task to end and return its value."""
-        return handle.result(timeout)
+    def handle(self, task: Task | str, fn: Callable[..., Any] | None = None) -> SyncHandle[Any]:
+        """The handle of a task that was published earlier or elsewhere, as `Boilermaker.handle` gives it."""
+        return SyncHandle(self._publisher.handle(task, fn), self._background)
+
+    @overload
+    def result(self, task: SyncHandle[T], timeout: float | None = None) -> T: ...
+    @overload
+    def result(self, task: str, timeout: float | None = None) -> Any: ...
+    def result(self, task: Any, timeout: float | None = None) -> Any:
+        """Wait up to `timeout` seconds for a task to end and return its value; by its id, that is JSON data."""
+        return (task if isinstance(task, SyncHandle) else self.handle(task)).result(timeout)
 
     def close(self) -> None:
         """Let go of connections and end the background loop. The client starts anew when it is used again."""

@@ -75,7 +75,9 @@ class Worker:
                 loop.remove_signal_handler(number)
 
     async def start(self) -> None:
-        """Start to take messages, in the background."""
+        """Start to take messages, in the background. Raises RuntimeError when it was started before."""
+        if self._loops:
+            raise RuntimeError("this worker was started before: make a new one with app.worker()")
         engine, self._runner = self._shell.wiring.engine, self._shell.runner()
         queues = self._shell.queues
         log.info("working %s on %s, %d tasks at once", ", ".join(queues), engine.name, self._concurrency)
@@ -110,7 +112,10 @@ class Worker:
         interrupted = list(self._running)
         for task in interrupted:
             task.cancel()
-        await asyncio.gather(*interrupted, return_exceptions=True)
+        if interrupted:
+            await asyncio.wait(interrupted, timeout=_LONGEST_PAUSE)
+        for task in self._running:
+            log.error("%s does not let itself be interrupted; its message comes again when its lock expires", task)
 
     def _spawn(self, work: Awaitable[None], name: str) -> None:
         self._loops.append(asyncio.ensure_future(work))
@@ -155,16 +160,15 @@ class Worker:
         renewal = _Renewal(inbox, delivery)
         try:
             await handle(delivery)
-        except Held:
-            await _released(inbox, delivery)
         except asyncio.CancelledError:
             await _released(inbox, delivery)
             raise
-        except Exception:
-            log.exception("message %s goes back to the queue", delivery.message_id)
+        except Exception as error:
+            if not isinstance(error, Held):
+                log.exception("message %s goes back to the queue", delivery.message_id)
             try:
                 # It comes again at once, from a dead-letter sub-queue without end.
-                await asyncio.sleep(min(delivery.delivery_count, _LONGEST_PAUSE))
+                await _wait_for(self._stopping, min(delivery.delivery_count, _LONGEST_PAUSE))
             finally:
                 await _released(inbox, delivery)
         else:
