@@ -45,7 +45,7 @@ def test_by_its_id_alone_a_link_whose_turn_has_not_come_is_not_found_and_the_err
             await app.options(delay=60).publish_task(app.chain(first, last))
             return await app.handle(last.task_id).status()
 
-        with pytest.raises(TaskNotFound, match="give app.handle\\(\\) the Task"):
+        with pytest.raises(TaskNotFound, match=r"give app.handle\(\) the Task"):
             worker.run(asks())
 
 
