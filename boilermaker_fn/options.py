@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from .errors import OptionError
 from .ids import problem_with_id, problem_with_queue
-from .retries import MAX_SECONDS, RetryPolicy
+from .retries import MAX_SECONDS, RetryPolicy, problem_with_policy
 from .task.task import Task
 
 
@@ -78,8 +78,8 @@ def _problems(options: PublishOptions) -> list[str]:
     ]
     if options.eta is not None:
         problems += _problems_of_eta(options)
-    if not isinstance(options.policy, RetryPolicy | None):
-        problems.append(f"policy is {options.policy!r}, not a RetryPolicy")
+    if options.policy is not None and (problem := problem_with_policy(options.policy)):
+        problems.append(problem)
     if options.queue is not None and (problem := problem_with_queue(options.queue)):
         problems.append(f"queue {problem}")
     if options.task_id is not None and (problem := problem_with_id(options.task_id)):

@@ -12,7 +12,7 @@ from typing import Any, Final, TypedDict
 
 from .errors import BoilermakerUnregisteredFunction, MissingExtra, RegistrationError
 from .ids import problem_with_queue
-from .retries import MAX_SECONDS, RetryPolicy, exponential_without_jitter
+from .retries import MAX_SECONDS, RetryPolicy, exponential_without_jitter, problem_with_policy
 from .signature import Signature
 from .task.task import MAX_NAME_LENGTH
 
@@ -154,8 +154,9 @@ def _problems_of_options(options: Mapping[str, Any]) -> list[str]:
         problems.append("max_retries and policy exclude each other: say it all in policy=RetryPolicy(...)")
     if "retry_delay" in options and "max_retries" not in options:
         problems.append("retry_delay goes with max_retries: add max_retries=..., or use policy=RetryPolicy(...)")
-    if not isinstance(options.get("policy"), RetryPolicy | None):
-        problems.append(f"policy is {options['policy']!r}, not a RetryPolicy")
+    policy = options.get("policy")
+    if policy is not None and (problem := problem_with_policy(policy)):
+        problems.append(problem)
     for switch in _SWITCHES:
         if not isinstance(options.get(switch), bool | None):
             problems.append(f"{switch} is {options[switch]!r}: it must be True or False")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import enum
 import random
-from typing import Annotated, Any, Self, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,13 +55,6 @@ class RetryPolicy(BaseModel):
     delay_max: _Seconds = MAX_BACKOFF_SECONDS
     retry_mode: RetryMode = RetryMode.Fixed
     jitter: bool = True
-
-    def __new__(cls, *_: Any, **data: Any) -> Self:
-        """A policy from keywords. Raises TypeError for an unknown one; in a message, unknown fields are kept."""
-        if unknown := sorted(data.keys() - cls.model_fields.keys()):
-            known = ", ".join(cls.model_fields)
-            raise TypeError(f"{cls.__name__} has no {', '.join(map(repr, unknown))}: it has {known}")
-        return super().__new__(cls)
 
     def __eq__(self, other: object) -> bool:
         # NoRetry() and RetryPolicy.no_retry() are the same policy.
@@ -110,6 +103,18 @@ class NoRetry(RetryPolicy):
         super().__init__(**{"max_tries": 1, "delay": 5, "delay_max": 5, "retry_mode": RetryMode.Fixed, **data})
 
 
+def problem_with_policy(policy: object) -> str | None:
+    """Why `policy` cannot be a task's policy, or None if it can.
+
+    Unknown fields are kept when a message of a newer version is read; where somebody writes them they are misspelt.
+    """
+    if not isinstance(policy, RetryPolicy):
+        return f"policy is {policy!r}, not a RetryPolicy"
+    if unknown := sorted(policy.model_extra or {}):
+        return f"policy has no {', '.join(map(repr, unknown))}: it has {', '.join(RetryPolicy.model_fields)}"
+    return None
+
+
 def exponential_without_jitter(max_retries: int, retry_delay: float) -> RetryPolicy:
     """The policy behind `max_retries=5, retry_delay=2.0`: waits of 2, 4, 8, 16 and 32 s."""
     return RetryPolicy(
@@ -142,7 +147,7 @@ class RetryAttempts(BaseModel):
 
 
 class RetryException(Exception):
-    """Raised by a task function to be tried again. Raises TypeError for a `policy` that is none.
+    """Raised by a task function to be tried again. Raises TypeError for a `policy` that cannot be one.
 
     `policy` replaces the task's policy, for this retry and all later ones. When no attempts are left the task has
     failed with the reason RetriesExhausted.
@@ -153,8 +158,8 @@ class RetryException(Exception):
 
     def __init__(self, msg: str, policy: RetryPolicy | None = None) -> None:
         super().__init__(msg)
-        if not isinstance(policy, RetryPolicy | None):
-            raise TypeError(f"the policy of {type(self).__name__} is {policy!r}, not a RetryPolicy")
+        if policy is not None and (problem := problem_with_policy(policy)):
+            raise TypeError(f"{type(self).__name__}: {problem}")
         self.msg = msg
         self.policy = policy
 

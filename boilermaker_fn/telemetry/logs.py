@@ -14,8 +14,8 @@ from typing import TextIO
 import structlog
 from structlog.typing import Processor
 
-from boilermaker_fn.messages import Delivery
-from boilermaker_fn.task.task import Task
+from ..messages import Delivery
+from ..task.task import Task
 
 log = logging.getLogger("boilermaker_fn")
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from contextlib import AbstractContextManager, ExitStack
 
-from boilermaker_fn.messages import Delivery, Message
-from boilermaker_fn.outcomes import Failed, Interrupted, Outcome, RetryAsked, Succeeded
-from boilermaker_fn.task.result import TaskStatus
-from boilermaker_fn.task.task import Task
-
+from ..messages import Delivery, Message
+from ..outcomes import Failed, Interrupted, Outcome, RetryAsked, Succeeded
+from ..task.result import TaskStatus
+from ..task.task import Task
 from .logs import Bound, log
 from .tracing import OpenTelemetry
 

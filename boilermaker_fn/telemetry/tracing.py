@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from boilermaker_fn.messages import NO_PROPERTIES, TRACEPARENT, Delivery, Message, Properties
-from boilermaker_fn.task.task import Task
+from ..messages import NO_PROPERTIES, TRACEPARENT, Delivery, Message, Properties
+from ..task.task import Task
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

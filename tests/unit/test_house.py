@@ -27,7 +27,6 @@ ROWS: dict[str, list[str]] = {
     "doors": ["functions", "cli", "testing"],
 }  # fmt: skip
 ROW_OF = {name: number for number, names in enumerate(ROWS.values()) for name in names}
-CORE_AND_PORTS = {*ROWS["core"], *ROWS["ports"]}
 
 
 def modules() -> list[Path]:

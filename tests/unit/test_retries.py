@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boilermaker_fn import retries
+from boilermaker_fn import Boilermaker, retries
+from boilermaker_fn.errors import OptionError, RegistrationError
 from boilermaker_fn.retries import NoRetry, RetryAttempts, RetryMode, RetryPolicy, exponential_without_jitter
 
 policies = st.builds(
@@ -133,17 +134,17 @@ def test_exponential_reaches_any_longest_delay_without_overflow() -> None:
     assert delays[-1] == 1e6
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: retries.RetryPolicy(max_tires=9),
-        lambda: retries.NoRetry(max_tires=9),
-        lambda: retries.RetryExceptionDefaultLinear("x", max_tires=9),
-    ],
-)
-def test_a_misspelt_word_is_refused_and_those_that_exist_are_named(make) -> None:
-    with pytest.raises(TypeError, match="'max_tires': it has max_tries, delay, delay_max"):
-        make()
+@pytest.mark.parametrize("policy", [retries.RetryPolicy(max_tires=9), retries.NoRetry(max_tires=9)])
+def test_a_misspelt_word_is_refused_where_the_policy_is_given(policy: RetryPolicy) -> None:
+    says = "has no 'max_tires': it has max_tries, delay, delay_max"
+    with pytest.raises(RegistrationError, match=says):
+        Boilermaker().register_async(lambda state: None, name="x", policy=policy)
+    with pytest.raises(OptionError, match=says):
+        Boilermaker().options(policy=policy)
+    with pytest.raises(TypeError, match=says):
+        retries.RetryException("again", policy)
+    with pytest.raises(TypeError, match=says):
+        retries.RetryExceptionDefaultLinear("again", max_tires=9)
 
 
 def test_what_a_newer_version_says_of_a_policy_is_kept() -> None:
