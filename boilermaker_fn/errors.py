@@ -8,7 +8,15 @@ imported from `boilermaker_fn.exc`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
+
+
+class _Identified(Protocol):
+    @property
+    def message_id(self) -> str: ...
+
+
+M = TypeVar("M", bound=_Identified)
 
 
 class BoilermakerError(Exception):
@@ -109,6 +117,11 @@ class NotSent(BoilermakerError):
         first = f"{failures[0][0]}: {failures[0][1]!r}" if failures else ""
         super().__init__(f"{len(failures)} messages were not accepted, the first is {first}; send them again")
         self.failures = list(failures)
+
+    def of(self, messages: Sequence[M]) -> list[M]:
+        """Those of the messages that were not accepted; all of them if it names none, for then we do not know."""
+        refused = {message_id for message_id, _ in self.failures}
+        return [message for message in messages if message.message_id in refused] or list(messages)
 
 
 class LockLost(BoilermakerError):

@@ -79,9 +79,8 @@ class Publishing:
             try:
                 return await self._transport.send(messages)
             except NotSent as error:
-                refused = {message_id for message_id, _ in error.failures}
                 errors += [cause for _, cause in error.failures]
-                messages = [message for message in messages if message.message_id in refused]
+                messages = error.of(messages)
         not_sent = [ids[message.message_id] for message in messages]
         raise PublishError(not_sent, [i for i in ids.values() if i not in set(not_sent)], errors)
 

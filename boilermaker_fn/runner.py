@@ -120,8 +120,7 @@ class Runner:
             except NotSent as error:
                 if patience <= 0:
                     return fx.NotAccepted(str(error))
-                refused = {message_id for message_id, _ in error.failures}
-                messages = [message for message in messages if message.message_id in refused]
+                messages = error.of(messages)
             else:
                 return fx.Sent()
             await asyncio.sleep(pause * (0.5 + self._chance() / 2))

@@ -10,11 +10,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from boilermaker_fn import Task
-from boilermaker_fn.task import TaskStatus
+from boilermaker_fn.handle import TaskHandle
+from boilermaker_fn.task import TaskResult, TaskStatus
 
 from .victim import app_on, flaky, follower, plain
 
@@ -71,7 +73,7 @@ async def test_every_task_ends_though_its_workers_are_killed_all_the_time(tmp_pa
     await app.close()
 
 
-async def wait_for_end(handle):  # type: ignore[no-untyped-def]
+async def wait_for_end(handle: TaskHandle[Any]) -> TaskResult:
     await handle.result()
     return await handle.info()
 
