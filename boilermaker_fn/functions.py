@@ -129,7 +129,7 @@ class _Source(NamedTuple):
 
 
 def _sources(shell: Shell) -> list[_Source]:
-    default = _default_source()
+    default = _default_source(shell)
     sources = {default.queue: default}
     for registration in shell.registry.values():
         if (queue := registration.queue) is not None:
@@ -139,14 +139,10 @@ def _sources(shell: Shell) -> list[_Source]:
     return list(sources.values())
 
 
-def _default_source() -> _Source:
+def _default_source(shell: Shell) -> _Source:
     """By its setting where there is one, so that the host shows it; else by the name publishers know it by."""
-    if queue := os.environ.get(_QUEUE_SETTING):
-        return _Source(queue, f"%{_QUEUE_SETTING}%", "")
-    from .config import Config
-
-    queue = Config().service_bus_queue_name
-    return _Source(queue, queue, "")
+    queue = shell.wiring.queue
+    return _Source(queue, f"%{_QUEUE_SETTING}%" if os.environ.get(_QUEUE_SETTING) == queue else queue, "")
 
 
 def _refuse_equal_names(sources: list[_Source]) -> None:

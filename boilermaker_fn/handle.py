@@ -30,9 +30,18 @@ class TaskHandle(Generic[R_co]):
     """
 
     def __init__(
-        self, task_id: str, wiring: Wiring, *, queues: tuple[str, ...] | None, value: JsonValue, kept: bool = True
+        self,
+        task_id: str,
+        wiring: Wiring,
+        *,
+        queues: tuple[str, ...] | None,
+        value: JsonValue,
+        kept: bool = True,
+        sequence_number: int | None = None,
     ) -> None:
         self.task_id = TaskId(task_id)
+        #: The number under which the queue has the message, if the service told it when the task was published.
+        self.sequence_number = sequence_number
         self._wiring = wiring
         self._queues = queues
         self._value = value

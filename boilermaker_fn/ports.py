@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from .entities import Entity, Operation, Page, Where
@@ -20,8 +20,11 @@ class Transport(Protocol):
         """The largest message the service takes, body and properties, in bytes."""
         ...
 
-    async def send(self, messages: Sequence[Message]) -> None:
+    async def send(self, messages: Sequence[Message], *, numbered: bool = False) -> Mapping[str, int]:
         """Send all messages, in as few operations as possible; returns when they are durable.
+
+        Returns sequence numbers by message id, of those messages of which the service tells it. Where the service
+        tells it of scheduled messages only when it is asked to, `numbered` asks; that can cost more.
 
         Raises NotSent naming the messages that were not accepted; the others were. A duplicate (same id inside the
         queue's window) counts as accepted.
@@ -95,6 +98,10 @@ class Table(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Let go of connections; a table that is used again connects again."""
+        ...
+
 
 class Engine(Protocol):
     """A place where tasks live: how to send, receive and keep rows there."""
@@ -105,13 +112,23 @@ class Engine(Protocol):
         ...
 
     @property
+    def queue(self) -> str | None:
+        """The queue that tasks go to which name none; None: the one in the settings."""
+        ...
+
+    @property
+    def dead_letter_queue(self) -> str | None:
+        """The queue for what was given up; None: the one in the settings."""
+        ...
+
+    @property
     def transport(self) -> Transport:
         """How to send there."""
         ...
 
     @property
     def table(self) -> Table | None:
-        """Where results are kept; None when they are not."""
+        """Where results are kept, if the engine has a table of its own."""
         ...
 
     def inbox(self, queue: str) -> Inbox:

@@ -139,6 +139,7 @@ class Publisher:
             queues=None if on_its_way else (task.queue or wiring.queue,),
             value=_value(self._shell.registry.get(task.function_name)),
             kept=task.keep_result,
+            sequence_number=task.sequence_number,
         )
 
 

@@ -50,9 +50,10 @@ class Publishing:
         with self._spans(tasks) as contexts:
             messages = [self._message(task, context) for task, context in zip(tasks, contexts, strict=True)]
             ids = {message.message_id: task.task_id for message, task in zip(messages, tasks, strict=True)}
-            await self._send(messages, ids, attempts)
-        for task in tasks:
+            numbers = await self._send(messages, ids, attempts)
+        for message, task in zip(messages, tasks, strict=True):
             _mark_published(task)
+            task.mark_published(numbers.get(message.message_id))
 
     def _spans(self, tasks: Sequence[Task]) -> AbstractContextManager[Sequence[Properties]]:
         if self._tracing is None:
@@ -69,15 +70,17 @@ class Publishing:
             raise TaskTooLarge(task.task_id, task.function_name, len(message.body), limit)
         return message
 
-    async def _send(self, messages: list[Message], ids: Mapping[str, str], attempts: int) -> None:
+    async def _send(self, messages: list[Message], ids: Mapping[str, str], attempts: int) -> Mapping[str, int]:
         errors: list[BaseException] = []
+        # What is due later can be cancelled by its number; what is due now nobody could cancel.
+        numbered = any(message.not_before is not None for message in messages)
         for tried in range(attempts):
             if tried:
                 import asyncio  # see handle.py
 
                 await asyncio.sleep(_FIRST_PAUSE * 2.0 ** (tried - 1))
             try:
-                return await self._transport.send(messages)
+                return await self._transport.send(messages, numbered=numbered)
             except NotSent as error:
                 errors += [cause for _, cause in error.failures]
                 messages = error.of(messages)

@@ -30,6 +30,10 @@ class ResultStore:
     def __init__(self, table: Table) -> None:
         self._table = table
 
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._table.close()
+
     async def read(self, task_id: str) -> TerminalRow | None:
         """The terminal row of a task; None while it has not ended."""
         entity = await self._table.read(partition_of(task_id), task_id)

@@ -113,7 +113,7 @@ class Shell:
             return
         wiring, self._wiring, self._publishing = self._wiring, None, None
         if wiring is not None:
-            await wiring.engine.close()
+            await wiring.close()
 
 
 _BUILT_IN = (registered(debug_task, {}),)

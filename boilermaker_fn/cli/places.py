@@ -50,7 +50,7 @@ async def place(app: Boilermaker | None) -> AsyncIterator[Place]:
         try:
             yield Place(wiring, (wiring.queue,))
         finally:
-            await wiring.engine.close()
+            await wiring.close()
     else:
         try:
             yield Place(app.shell.wiring, app.shell.queues)

@@ -53,6 +53,16 @@ class LocalEngine:
         return self._database.name
 
     @property
+    def queue(self) -> None:
+        """As the settings say."""
+        return
+
+    @property
+    def dead_letter_queue(self) -> None:
+        """As the settings say."""
+        return
+
+    @property
     def transport(self) -> LocalTransport:
         """Sends into any queue; queues need not be made."""
         return self._transport

@@ -107,8 +107,11 @@ class Received(NamedTuple):
     set_aside: bool
 
 
-def enqueue(connection: sqlite3.Connection, now: float, messages: Sequence[Message], rules: Rules) -> None:
-    """Add messages, except those whose id the queue has taken within the duplicate window."""
+def enqueue(connection: sqlite3.Connection, now: float, messages: Sequence[Message], rules: Rules) -> dict[str, int]:
+    """Add messages, except those whose id the queue has taken within the duplicate window.
+
+    Returns the sequence numbers of those it added, by message id.
+    """
     forgotten = now - rules.duplicate_window
     connection.execute(_FORGET_SENT, (forgotten, _SWEEP))
     places: dict[str, float] = {}
@@ -124,7 +127,12 @@ def enqueue(connection: sqlite3.Connection, now: float, messages: Sequence[Messa
             state, at = "ready", places[queue]
         text = json.dumps(dict(message.properties)) if message.properties else None
         rows.append((queue, state, at, at, message.expires_at, message_id, text, message.body))
+    if not rows:
+        return {}
     connection.executemany(_ADD, rows)
+    # Nobody else adds within this transaction, so the numbers are in a row.
+    (last,) = connection.execute("SELECT max(sequence) FROM messages").fetchone()
+    return {row[5]: last - len(rows) + 1 + number for number, row in enumerate(rows)}
 
 
 def receive(connection: sqlite3.Connection, now: float, queue: str, count: int, rules: Rules) -> Received:

@@ -63,6 +63,10 @@ class LocalTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def close(self) -> None:
+        """Finish what was begun and close the file; used again, the table opens it again."""
+        await self._database.close()
+
     async def read(self, partition: str, row: str, select: Sequence[str] | None = None) -> Entity | None:
         """One row, or None. Raises StoreUnavailable."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from ..errors import NotSent, StoreUnavailable
@@ -39,10 +39,11 @@ class LocalTransport:
         """Body and properties, in bytes."""
         return MAX_MESSAGE_BYTES
 
-    async def send(self, messages: Sequence[Message]) -> None:
-        """Send all that fit, in one transaction. Raises NotSent."""
+    async def send(self, messages: Sequence[Message], *, numbered: bool = False) -> Mapping[str, int]:
+        """Send all that fit, in one transaction; tells the numbers of all that are no duplicates. Raises NotSent."""
         failures: list[tuple[str, BaseException]] = []
         fitting = []
+        numbers: Mapping[str, int] = {}
         for message in messages:
             problem = _problem(message)
             if problem is None:
@@ -51,7 +52,7 @@ class LocalTransport:
                 failures.append((message.message_id, ValueError(problem)))
         if fitting:
             try:
-                await self._database.write(
+                numbers = await self._database.write(
                     lambda connection: state.enqueue(connection, self._clock(), fitting, self._rules)
                 )
             except StoreUnavailable as error:
@@ -60,6 +61,7 @@ class LocalTransport:
                 self._wakeups.ring({message.queue for message in fitting})
         if failures:
             raise NotSent(failures)
+        return numbers
 
 
 class LocalInbox:

@@ -71,7 +71,7 @@ async def _demo(file: Path, verbose: bool, as_json: bool) -> int:
         try:
             return await _run(app, wiring, file, verbose, as_json)
         finally:
-            await wiring.engine.close()
+            await wiring.close()
 
 
 async def _run(app: Boilermaker, wiring: Wiring, file: Path, verbose: bool, as_json: bool) -> int:
