@@ -4,10 +4,11 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := $(wildcard constraints.txt)
+AZURITE := .azurite/node_modules/.bin/azurite-table
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS))
 PYTHONS := $(PYTHON) python3.13 python3 python python3.14 python3.12 python3.11
 
-.PHONY: help demo test bench lint docs clean
+.PHONY: help demo test bench lint docs azurite requirements clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 12
@@ -15,7 +16,7 @@ help: ## say what there is
 demo: $(VENV)/.demo ## run a shop with 300 orders on the embedded engine
 	@$(BIN)/boilermaker-fn demo
 
-test: $(VENV)/.dev ## run all tests
+test: $(VENV)/.dev azurite ## run all tests
 	$(BIN)/pytest -n 2 $(if $(CI),--cov --cov-report=term)
 
 bench: $(VENV)/.dev ## measure speed and import time against peers
@@ -31,8 +32,14 @@ lint: $(VENV)/.dev ## check style and types
 docs: $(VENV)/.dev ## run the code in the documentation and follow its links
 	$(BIN)/pytest -q tests/unit/test_docs.py
 
-clean: ## remove .venv, .bench-venv and what tools left behind
-	rm -rf $(VENV) .bench-venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* build dist
+azurite: ## install the table emulator that tests use, if npm is there
+	@test -x $(AZURITE) || { \
+	    command -v npm >/dev/null || { echo "npm is not there: tests against Azurite will be skipped"; exit 0; }; \
+	    mkdir -p .azurite && cd .azurite && \
+	    npm install --silent --no-save --no-package-lock --no-audit --no-fund azurite@3.37.0; }
+
+clean: ## remove .venv, .bench-venv, .azurite and what tools left behind
+	rm -rf $(VENV) .bench-venv .azurite .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* build dist
 
 $(VENV)/.demo: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	$(INSTALL) --editable '.[cli,cpu]'

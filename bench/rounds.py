@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 VENV = Path(".bench-venv")
 PYTHON = VENV / "bin" / "python"
 
-_PEERS = ("flowrra==0.1.8", "redis", "boilermaker-servicebus==1.4.1")
+_PEERS = ("flowrra==0.1.8", "redis", "boilermaker-servicebus==1.4.1", "celery==5.7.0")
 
 
 class Measured(NamedTuple):

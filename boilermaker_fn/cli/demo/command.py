@@ -14,23 +14,21 @@ from pathlib import Path
 import click
 
 from ...app import Boilermaker
-from ...errors import ConfigurationError
 from ...messages import Delivery
+from ...results import ResultStore
 from ...telemetry import logs
-from ...wiring import Wiring, wired
+from ...wiring import Wiring
 from ..deadletters import all_in
 from ..exits import INTERRUPTED, NOT_ENDED, OK
 from ..output import console, print_json
 from ..places import json_option
-from . import example, runs
+from . import engines, example, runs
 from .ledger import Case, Ledger
 from .progress import Bars, Lines, Progress
 from .report import Report
 
 _CONCURRENCY = 16
 _GRACE = 2.0
-#: Seconds a message stays locked after a process that was killed; a run that goes on waits that long.
-_LOCK = 10.0
 #: Seconds without any task ending after which something must be wrong.
 _PATIENCE = 30.0
 _BETWEEN_LOOKS = 0.25
@@ -44,14 +42,22 @@ _BETWEEN_LOOKS = 0.25
     show_default=True,
     help="Where the embedded engine keeps the demo's tasks; a file of its own.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice([engines.LOCAL, engines.EMULATOR]),
+    default=engines.LOCAL,
+    show_default=True,
+    help="Where tasks are queued: in that file, or in the emulator, over AMQP as on Azure.",
+)
 @click.option("--verbose", is_flag=True, help="Show the worker's log, on standard error.")
 @json_option
-def demo(file: Path, verbose: bool, as_json: bool) -> None:
+def demo(file: Path, engine: str, verbose: bool, as_json: bool) -> None:
     """Run a shop: some 300 orders, with retries, time-outs, crashes, refunds and bad rows.
 
     Each order of examples/orders is published and run by a real worker on the embedded engine, in less than half a
-    minute and without Azure. At the end every row of the file has succeeded or failed, and the reason is said. After
-    Ctrl-C the same command goes on where it was; after a finished run the next one starts clean.
+    minute and without Azure; with `--engine emulator` through the Service Bus SDK. At the end every row of the file
+    has succeeded or failed, and the reason is said. After Ctrl-C the same command goes on where it was; after a
+    finished run the next one starts clean.
 
     The exit code is 0 when all rows are accounted for, 3 when some have not ended, 130 after Ctrl-C.
     """
@@ -59,36 +65,28 @@ def demo(file: Path, verbose: bool, as_json: bool) -> None:
         logs.configure()
     else:
         logging.getLogger("boilermaker_fn").addHandler(logging.NullHandler())
-    sys.exit(asyncio.run(_demo(file, verbose, as_json)))
+    sys.exit(asyncio.run(_demo(file, engine, verbose, as_json)))
 
 
-async def _demo(file: Path, verbose: bool, as_json: bool) -> int:
-    from ...local import LocalEngine
-
+async def _demo(file: Path, engine: str, verbose: bool, as_json: bool) -> int:
     app: Boilermaker = example.tasks().app
-    wiring = wired(LocalEngine(file, lock_duration=_LOCK), None)
-    with app.shell.rewired(wiring):
-        try:
-            return await _run(app, wiring, file, verbose, as_json)
-        finally:
-            await wiring.close()
+    async with engines.ground(engine, file) as ground:
+        with app.shell.rewired(ground.wiring):
+            return await _run(app, ground, file, engine, verbose, as_json)
 
 
-async def _run(app: Boilermaker, wiring: Wiring, file: Path, verbose: bool, as_json: bool) -> int:
-    table, results = wiring.engine.table, wiring.results
-    if table is None or results is None:
-        raise ConfigurationError("the demo needs an engine with a table")
+async def _run(app: Boilermaker, ground: engines.Ground, file: Path, engine: str, verbose: bool, as_json: bool) -> int:
     began = time.monotonic()
-    run = await runs.begin(table)
-    ledger = Ledger(_cases(run), results)
-    click.echo(f"{run.story} ({len(ledger.cases)} rows, tasks in {file})", err=as_json)
+    run = await runs.begin(ground.table)
+    ledger = Ledger(_cases(run), ResultStore(ground.table))
+    click.echo(f"{run.story} ({len(ledger.cases)} rows, tasks in {ground.place})", err=as_json)
     progress = _progress(ledger, plain=verbose, stderr=as_json)
     with progress:
         interrupted = await _work(app, ledger, progress)
     done = len(ledger.ended) == len(ledger.cases)
     if done:
-        await runs.finish(table, run)
-    report = Report(run, file, ledger, await _dead_letters(wiring, run), time.monotonic() - began)
+        await runs.finish(ground.table, run)
+    report = Report(run, file, engine, ledger, await _dead_letters(ground.wiring, run), time.monotonic() - began)
     if as_json:
         print_json(report.as_json())
     elif done:

@@ -15,16 +15,18 @@ from ...messages import DEAD_LETTER_REASON, Delivery
 from ...task.result import TerminalRow
 from ..deadletters import summary_of
 from ..output import print_table
+from .engines import LOCAL
 from .ledger import Case, Ledger
 from .runs import Run
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run, looked back at. `seconds` is how long this process took."""
+    """One run, looked back at. Results are in `file`, tasks in `engine`. `seconds` is how long this process took."""
 
     run: Run
     file: Path
+    engine: str
     ledger: Ledger
     dead_letters: Sequence[Delivery]
     seconds: float
@@ -35,6 +37,7 @@ class Report:
             "run": self.run.name,
             "continued": self.run.continued,
             "file": str(self.file),
+            "engine": self.engine,
             "read": len(self.ledger.cases),
             "succeeded": len(self.ledger.succeeded),
             "failed": len(self.ledger.failed),
@@ -74,11 +77,10 @@ class Report:
     def _hint(self) -> str:
         failures = [case.failure.task_id for case in self.ledger.failed if case.failure is not None]
         one = failures[0] if failures else self.ledger.cases[0].task.task_id
-        return (
-            f"Look closer:  export BOILERMAKER_LOCAL_FILE={shlex.quote(str(self.file))}\n"
-            f"              boilermaker-fn result {one}\n"
-            f"              boilermaker-fn deadletters list"
-        )
+        lines = [f"export BOILERMAKER_LOCAL_FILE={shlex.quote(str(self.file))}", f"boilermaker-fn result {one}"]
+        if self.engine == LOCAL:
+            lines.append("boilermaker-fn deadletters list")
+        return "Look closer:  " + "\n              ".join(lines)
 
 
 _KEYS = ("orders", "what_happened", "ended_in", "outcome", "error", "then")
