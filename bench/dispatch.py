@@ -39,7 +39,7 @@ async def remind(state: _AppState, order: int, note: str) -> int:
 class _Memory:
     """An engine without results, and an inbox, that do nothing."""
 
-    name, table, max_message_bytes = "memory", None, 262_144
+    name, queue, dead_letter_queue, table, max_message_bytes = "memory", None, None, None, 262_144
 
     @property
     def transport(self) -> _Memory:

@@ -2,71 +2,118 @@
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from . import config_problems
+from .connection_strings import host_of, shown, trimmed
 from .errors import ConfigurationError
-from .ids import problem_with_queue
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
-_NAMESPACE_NAMES: Final = ("SERVICE_BUS_NAMESPACE_URL", "ServiceBusConnection__fullyQualifiedNamespace")
-_TABLE: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{2,62}")
+#: What `ServiceBusConnection__credential` says of a Function App without secrets.
+MANAGED_IDENTITY: Final = "managedidentity"
 
 
-def _named(*names: str) -> Any:
-    return Field(default=None, validation_alias=AliasChoices(*names))
+C = TypeVar("C", bound="Config")
+
+
+def _of_the_host(variable: str) -> Any:
+    return Field(default=None, validation_alias=variable)
+
+
+class _Variables(EnvSettingsSource):
+    def __call__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__call__().items() if name != "service_bus_credential"}
 
 
 class Config(BaseSettings):
-    """Settings; each field is an environment variable of the same name in capitals, or of the name beside it.
+    """Settings. Each is an environment variable of the same name in capitals, or an argument, which wins.
 
-    Service Bus is where tasks live when `service_bus_namespace_url` or `service_bus_connection_string` is given. Beside
-    it results are kept in the storage account of `table_storage_url` or `table_storage_connection_string`, else in
-    that of the Functions host, whose connections `ServiceBusConnection` and `AzureWebJobsStorage` are understood.
+    Tasks live in Service Bus when `service_bus_namespace_url` or `service_bus_connection_string` is given, or the
+    Functions host's connection `ServiceBusConnection`, in either form. Results are kept beside them in the storage
+    account of `table_storage_url` or `table_storage_connection_string`, else in the host's, `AzureWebJobsStorage`.
 
-    `azure_credential_include_msi` says whether a managed identity is asked for a token; by default in the cloud only,
-    because elsewhere that takes long to fail. `service_bus_credential` is a credential, or what makes one.
-    `dead_letter_queue_name` is by default the queue's with `-dead-letters`. `boilermaker_local_file` is the file of
-    the embedded engine. Raises pydantic's ValidationError.
+    `azure_credential_include_msi` says whether a managed identity is asked for a token; by default only in the cloud,
+    because elsewhere it takes long to find that there is none. `service_bus_credential`, which is no environment
+    variable, is a credential, or a function that makes one. `dead_letter_queue_name` is by default the queue's with
+    `-dead-letters`. `boilermaker_local_file` is the file of the embedded engine.
+
+    Raises pydantic's ValidationError for an argument of a wrong name or type; what contradicts is in `problems`.
     """
 
-    model_config = SettingsConfigDict(
-        extra="ignore", env_ignore_empty=True, populate_by_name=True, arbitrary_types_allowed=True
-    )
+    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
 
-    service_bus_namespace_url: str | None = _named(*_NAMESPACE_NAMES)
-    service_bus_connection_string: SecretStr | None = _named("service_bus_connection_string", "ServiceBusConnection")
+    service_bus_namespace_url: str | None = None
+    service_bus_connection_string: SecretStr | None = None
     service_bus_queue_name: str = "boilermaker-tasks"
     dead_letter_queue_name: str | None = None
 
     table_storage_url: str | None = None
     table_storage_connection_string: SecretStr | None = None
     boilermaker_table_name: str = "boilermaker"
-    host_table_url: str | None = _named("AzureWebJobsStorage__tableServiceUri")
-    host_storage_account: str | None = _named("AzureWebJobsStorage__accountName")
-    host_storage_connection_string: SecretStr | None = _named("AzureWebJobsStorage")
 
     azure_credential_include_msi: bool | None = None
-    azure_client_id: str | None = _named("ServiceBusConnection__clientId", "azure_client_id")
+    azure_client_id: str | None = None
     service_bus_credential: Any = None
 
     boilermaker_local_file: Path | None = None
+
+    # The connections of the Functions host: what its triggers use is used here, unless ours are set.
+    trigger_namespace: str | None = _of_the_host("ServiceBusConnection__fullyQualifiedNamespace")
+    trigger_connection_string: SecretStr | None = _of_the_host("ServiceBusConnection")
+    trigger_credential: str | None = _of_the_host("ServiceBusConnection__credential")
+    trigger_client_id: str | None = _of_the_host("ServiceBusConnection__clientId")
+    host_table_url: str | None = _of_the_host("AzureWebJobsStorage__tableServiceUri")
+    host_storage_account: str | None = _of_the_host("AzureWebJobsStorage__accountName")
+    host_storage_connection_string: SecretStr | None = _of_the_host("AzureWebJobsStorage")
+    host_storage_client_id: str | None = _of_the_host("AzureWebJobsStorage__clientId")
+
     # Set by Azure Functions and App Service, and by Container Apps.
     website_instance_id: str | None = None
     container_app_name: str | None = None
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment variables; no files."""
+        return init_settings, _Variables(settings_cls)
+
+    @model_validator(mode="after")
+    def _as_the_trigger(self) -> Self:
+        if not self.uses_service_bus:
+            self.service_bus_namespace_url = self.trigger_namespace
+            self.service_bus_connection_string = self.trigger_connection_string
+        self.azure_client_id = self.trigger_client_id or self.azure_client_id
+        return self
+
+    def __repr_args__(self) -> Any:
+        """What is set, without what is secret or looks like it."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value is not None and name != "service_bus_credential":
+                yield name, value if shown(value) == repr(value) else "..."
+
+    # -- what follows from them
+
     @property
     def dead_letter_queue(self) -> str:
         """The queue for what was given up."""
-        return self.dead_letter_queue_name or f"{self.service_bus_queue_name}-dead-letters"
+        return self.dead_letter_queue_of(self.service_bus_queue_name)
+
+    def dead_letter_queue_of(self, queue: str) -> str:
+        """The queue for what was given up, where `queue` is that of tasks."""
+        return self.dead_letter_queue_name or f"{queue}-dead-letters"
 
     @property
     def uses_service_bus(self) -> bool:
@@ -84,7 +131,7 @@ class Config(BaseSettings):
     @property
     def service_bus_host(self) -> str | None:
         """The host name of the namespace, however its URL is written; None without one."""
-        return None if self.service_bus_namespace_url is None else _host(self.service_bus_namespace_url)
+        return None if self.service_bus_namespace_url is None else host_of(self.service_bus_namespace_url)
 
     @property
     def table_endpoint(self) -> str | None:
@@ -98,19 +145,21 @@ class Config(BaseSettings):
     @property
     def table_connection_string(self) -> str | None:
         """The connection string of the storage account, when there is no URL to use with a credential."""
-        if self.table_endpoint is not None:
-            return None
         secret = self.table_storage_connection_string or self.host_storage_connection_string
-        return None if secret is None else secret.get_secret_value()
+        if secret is None or self.table_endpoint is not None:
+            return None
+        return trimmed(secret.get_secret_value())
 
     def az_credential(self) -> AsyncTokenCredential:
-        """The credential for Service Bus and tables: the one given, else a new DefaultAzureCredential."""
+        """The credential for Service Bus and tables: the one given, else a new one, which is the caller's to close."""
         given = self.service_bus_credential
         if given is not None:
             credential: AsyncTokenCredential = given() if callable(given) else given
             return credential
-        from azure.identity.aio import DefaultAzureCredential
+        from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 
+        if self.trigger_credential == MANAGED_IDENTITY:  # who publishes is then who the trigger is
+            return ManagedIdentityCredential(client_id=self.azure_client_id)
         include = self.azure_credential_include_msi
         if include is None:
             include = self.cloud is not None
@@ -119,72 +168,37 @@ class Config(BaseSettings):
         )
 
     def problems(self) -> list[str]:
-        """All that is wrong, a line for each, with the names of the variables."""
-        return [*self._problems_with_names(), *self._problems_with_places()]
+        """All that is wrong, a line for each, with the names of the variables and no secret."""
+        return config_problems.all_of(self)
 
-    def _problems_with_names(self) -> list[str]:
-        queues = {
-            "SERVICE_BUS_QUEUE_NAME": self.service_bus_queue_name,
-            "DEAD_LETTER_QUEUE_NAME": self.dead_letter_queue,
-        }
-        found = [f"{name} {problem}" for name, queue in queues.items() if (problem := problem_with_queue(queue))]
-        if self.dead_letter_queue == self.service_bus_queue_name:
-            found.append(
-                f"DEAD_LETTER_QUEUE_NAME and SERVICE_BUS_QUEUE_NAME are both {self.dead_letter_queue!r}: what was "
-                "given up would go round for ever; name another queue"
-            )
-        if not _TABLE.fullmatch(self.boilermaker_table_name):
-            found.append(
-                f"BOILERMAKER_TABLE_NAME is {self.boilermaker_table_name!r}: a table's name has 3 to 63 letters and "
-                "digits and begins with a letter"
-            )
-        return found
-
-    def _problems_with_places(self) -> list[str]:
-        found = []
-        url, secret = self.service_bus_namespace_url, self.service_bus_connection_string
-        if url is not None and not _host(url):
-            found.append(
-                f"SERVICE_BUS_NAMESPACE_URL is {url!r}: give the host name of the namespace, such as "
-                "my-namespace.servicebus.windows.net"
-            )
-        if len({_host(value) for value in map(os.environ.get, _NAMESPACE_NAMES) if value}) > 1:
-            found.append(
-                f"{' and '.join(_NAMESPACE_NAMES)} name different namespaces: tasks would be sent to one and run from "
-                "the other; unset one of them"
-            )
-        if self.table_storage_url is not None and self.table_storage_connection_string is not None:
-            found.append("TABLE_STORAGE_URL and TABLE_STORAGE_CONNECTION_STRING are both set: unset one of them")
-        if url is not None and secret is not None:
-            found.append(
-                "SERVICE_BUS_NAMESPACE_URL (or ServiceBusConnection__fullyQualifiedNamespace) and a connection string "
-                "(SERVICE_BUS_CONNECTION_STRING or ServiceBusConnection) are both set: unset one of them"
-            )
-        if self.uses_service_bus and self.boilermaker_local_file is not None:
-            found.append(
-                f"BOILERMAKER_LOCAL_FILE is {str(self.boilermaker_local_file)!r}, and Service Bus is configured too: "
-                "tasks live in one of them; unset the other"
-            )
-        return found
+    def checked(self) -> Self:
+        """These settings. Raises ConfigurationError with all that is wrong."""
+        return _without(self.problems(), self)
 
 
 def configured() -> Config:
     """The settings of the environment. Raises ConfigurationError with all that is wrong."""
+    config, misread = _read()
+    return _without([*misread, *config.problems(), *config_problems.with_choice(config)], config)
+
+
+def named() -> Config:
+    """The settings of the environment where it is given otherwise where tasks live: only names are checked."""
+    config, misread = _read()
+    return _without([*misread, *config_problems.with_names(config)], config)
+
+
+def _read() -> tuple[Config, list[str]]:
+    """The settings, those that cannot be read left out, and what is wrong with these."""
     try:
-        config = Config()
+        return Config(), []
     except ValidationError as error:
-        raise ConfigurationError("; ".join(_described(one) for one in error.errors())) from None
-    if problems := config.problems():
-        raise ConfigurationError("; ".join(problems))
+        wrong = error.errors()
+        misread = [f"{str(one['loc'][0]).upper()} is {shown(one['input'])}: {one['msg']}" for one in wrong]
+        return Config(**{str(one["loc"][0]): None for one in wrong}), misread
+
+
+def _without(problems: list[str], config: C) -> C:
+    if problems:
+        raise ConfigurationError(*problems)
     return config
-
-
-def _described(error: Any) -> str:
-    name = str(error["loc"][0])
-    return f"{name if '__' in name else name.upper()} is {error['input']!r}: {error['msg']}"
-
-
-def _host(url: str) -> str | None:
-    """`https://name/`, `sb://name` or `name`: the name."""
-    parts = urlsplit(url if "://" in url else f"//{url}")
-    return parts.hostname

@@ -7,6 +7,8 @@ writes, so that the local ones are as strict as Azure.
 from __future__ import annotations
 
 import datetime
+import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,12 +26,19 @@ MAX_PROPERTY_BYTES: Final = 64 * 1024
 MAX_PROPERTIES: Final = 252  # 255 with the two keys and the timestamp
 MAX_KEY_BYTES: Final = 1024
 MAX_PAGE: Final = 1000
+MAX_CONDITIONS: Final = 12  # 15 comparisons with the partition and the range of row keys
+MAX_NAME: Final = 255
 
 ANY_ETAG: Final = "*"
 
 _FORBIDDEN_IN_KEYS = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INT64 = range(-(2**63), 2**63)
+_OWN_NAMES = frozenset({"PartitionKey", "RowKey", "Timestamp"})
+_FIRST_YEAR = 1601
+# What a request holds beside the data: the heading of an operation; for a property its type, quotes and colons.
+_WIRE_OPERATION = 768
+_WIRE_PROPERTY = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +128,44 @@ def check_operations(operations: Sequence[Operation]) -> None:
         if not isinstance(operation, Insert) and not operation.entity.etag:
             raise LimitExceeded(f"{type(operation).__name__} of row {operation.entity.row!r} needs an ETag, or '*'")
         total += _checked_size(operation.entity)
-    if total > MAX_TRANSACTION_BYTES:
-        raise LimitExceeded(f"a transaction holds {MAX_TRANSACTION_BYTES} bytes, this one has {total}")
+    # As JSON nothing grows to more than six times its size: small transactions need not be measured.
+    if 6 * total + _WIRE_OPERATION * len(operations) > MAX_TRANSACTION_BYTES:
+        _check_request(operations)
+
+
+def _check_request(operations: Sequence[Operation]) -> None:
+    """The service limits the request, not the data: bytes travel as base64, and text as JSON."""
+    size = sum(_wire_size(operation.entity) for operation in operations)
+    if size > MAX_TRANSACTION_BYTES:
+        raise LimitExceeded(
+            f"a transaction's request has at most {MAX_TRANSACTION_BYTES} bytes (data of type bytes counts 4/3), this "
+            f"one would have {size}: write it in several"
+        )
+
+
+def _wire_size(entity: Entity) -> int:
+    # The keys are in the address, where a byte can take three, and in the body.
+    size = _WIRE_OPERATION + 5 * len((entity.partition + entity.row).encode())
+    for name, value in entity.values.items():
+        size += _WIRE_PROPERTY + 2 * len(json.dumps(name))
+        if isinstance(value, bytes):
+            size += 4 * ((len(value) + 2) // 3)
+        elif isinstance(value, str):
+            size += len(json.dumps(value))
+    return size
+
+
+def check_query(where: Sequence[Where], limit: int) -> None:
+    """Raise LimitExceeded if a query is more than the service takes."""
+    if not 1 <= limit <= MAX_PAGE:
+        raise LimitExceeded(f"a page has 1 to {MAX_PAGE} rows, limit is {limit}")
+    if len(where) > MAX_CONDITIONS:
+        raise LimitExceeded(f"a query has at most {MAX_CONDITIONS} conditions, this one has {len(where)}")
+    for condition in where:
+        _check_name("of a condition", condition.name)
+        _checked_size_of_value("of a condition", condition.name, condition.value)
+        if isinstance(condition.value, float) and not math.isfinite(condition.value):
+            raise LimitExceeded(f"condition on {condition.name!r}: nothing can be compared with {condition.value}")
 
 
 def check_key(key: str) -> None:
@@ -137,25 +182,35 @@ def _checked_size(entity: Entity) -> int:
     if len(entity.values) > MAX_PROPERTIES:
         raise LimitExceeded(f"row {entity.row!r} has {len(entity.values)} properties, at most {MAX_PROPERTIES} fit")
     size = _size_of_keys(entity)
+    where = f"of row {entity.row!r}"
     for name, value in entity.values.items():
-        size += 8 + 2 * len(name) + _checked_size_of_value(entity.row, name, value)
+        _check_name(where, name)
+        size += 8 + 2 * len(name) + _checked_size_of_value(where, name, value)
     if size > MAX_ENTITY_BYTES:
         raise LimitExceeded(f"row {entity.row!r} has {size} bytes, at most {MAX_ENTITY_BYTES} fit")
     return size
 
 
-def _checked_size_of_value(row: str, name: str, value: Value) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value not in _INT64:
-        raise LimitExceeded(f"property {name!r} of row {row!r} is {value}: integers have 64 bits")
-    if isinstance(value, datetime.datetime) and value.tzinfo is None:
+def _check_name(where: str, name: str) -> None:
+    if not (name.isidentifier() and name.isascii()) or len(name) > MAX_NAME or name in _OWN_NAMES:
         raise LimitExceeded(
-            f"property {name!r} of row {row!r} is {value!r} without a time zone: add tzinfo=datetime.UTC"
+            f"property {name[:80]!r} {where}: a name has at most {MAX_NAME} ASCII letters, digits and _, does "
+            f"not begin with a digit, and is none of {', '.join(sorted(_OWN_NAMES))}"
         )
+
+
+def _checked_size_of_value(where: str, name: str, value: Value) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value not in _INT64:
+        raise LimitExceeded(f"property {name!r} {where} is {value}: integers have 64 bits")
+    if isinstance(value, datetime.datetime) and value.tzinfo is None:
+        raise LimitExceeded(f"property {name!r} {where} is {value!r} without a time zone: add tzinfo=datetime.UTC")
+    if isinstance(value, datetime.datetime) and value.year < _FIRST_YEAR:
+        raise LimitExceeded(f"property {name!r} {where} is {value}: times begin in {_FIRST_YEAR}")
     if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
-        raise LimitExceeded(f"property {name!r} of row {row!r} contains half a surrogate pair, which is no text")
+        raise LimitExceeded(f"property {name!r} {where} contains half a surrogate pair, which is no text")
     size = _size_of_value(value)
     if size > MAX_PROPERTY_BYTES:
-        raise LimitExceeded(f"property {name!r} of row {row!r} has {size} bytes, at most {MAX_PROPERTY_BYTES} fit")
+        raise LimitExceeded(f"property {name!r} {where} has {size} bytes, at most {MAX_PROPERTY_BYTES} fit")
     return size
 
 

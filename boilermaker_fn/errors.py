@@ -32,7 +32,11 @@ class BoilermakerAppException(BoilermakerError):
 
 
 class ConfigurationError(BoilermakerError):
-    """Settings are missing or contradict each other."""
+    """Settings are missing or contradict each other. `problems` has a line for each."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 class RegistrationError(BoilermakerError, ValueError):
@@ -133,6 +137,15 @@ class LockLost(BoilermakerError):
             "longer than the lock, check that locks are renewed"
         )
         self.message_id = message_id
+
+
+class QueueUnavailable(BoilermakerError):
+    """The service did not do what was asked of a queue; `passing` says that it may do it later, as things are."""
+
+    def __init__(self, queue: str, problem: str, *, passing: bool) -> None:
+        super().__init__(f"queue {queue!r}: {problem}")
+        self.queue = queue
+        self.passing = passing
 
 
 class StoreUnavailable(BoilermakerError):
@@ -243,7 +256,10 @@ class TaskTimeout(BoilermakerError, TimeoutError):
     """A task function ran longer than its `timeout` (seconds). Put it in `retry_on` to try again."""
 
     def __init__(self, timeout: float) -> None:
-        super().__init__(f"ran longer than its timeout of {timeout:g} s: raise timeout=, or split the work")
+        super().__init__(
+            f"ran longer than its timeout of {timeout:g} s: raise timeout= (on Azure Functions also functionTimeout in "
+            "host.json, which it stays below), or split the work"
+        )
         self.timeout = timeout
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 from typing import Any, Final
 
 from .attempts import outcome_of_call, outcome_of_error, outcome_of_value
+from .blocking import watched
 from .errors import TaskTimeout
 from .outcomes import Interrupted, Outcome
 from .processes import Processes
@@ -25,25 +27,38 @@ log = logging.getLogger("boilermaker_fn")
 MAX_THREADS: Final = 32
 
 
-class Execution:
-    """Runs attempts. `state` is the first argument of every function but those in processes. One per event loop."""
+class _NoPlace(Exception):
+    """All threads, or all processes, stayed taken for too long."""
 
-    def __init__(self, state: Any) -> None:
+
+class Execution:
+    """Runs attempts. `state` is the first argument of every function but those in processes. One per event loop.
+
+    `longest` is how long an attempt may take whatever else is said, in seconds; None where nobody is in a hurry.
+    """
+
+    def __init__(self, state: Any, longest: float | None = None) -> None:
         self._state = state
+        self._longest = longest
         self._processes = Processes()
         self._threads = DaemonThreads()
         self._free_threads = asyncio.Semaphore(MAX_THREADS)
+        self._free_processes = asyncio.Semaphore(os.cpu_count() or 1)
 
     async def run(self, registration: Registration, task: Task) -> Outcome:
         """Run one attempt of `task`."""
         timeout = task.timeout if task.timeout is not None else registration.timeout
+        if self._longest is not None:
+            timeout = _shorter(timeout, self._longest)
         try:
             if registration.kind is Kind.LOOP:
                 return await self._on_loop(registration, task, timeout)
             if registration.kind is Kind.THREAD:
                 return await self._in_thread(registration, task, timeout)
-            args, kwargs = _arguments(task)
-            return await self._processes.run(registration.fn, args, kwargs, registration.retry_on, timeout)
+            return await self._in_process(registration, task, timeout)
+        except _NoPlace:
+            log.warning("%s goes back: %g s without a free place to run", registration.name, (self._longest or 0) / 2)
+            return Interrupted()
         except asyncio.CancelledError as error:
             if _being_cancelled():
                 return Interrupted()
@@ -57,10 +72,8 @@ class Execution:
         signature = registration.signature
         try:
             args, kwargs = signature.revive(*_arguments(task))
-            if timeout is None:
-                value = await registration.fn(self._state, *args, **kwargs)
-            else:
-                value = await _limited(registration.fn(self._state, *args, **kwargs), timeout)
+            call = watched(registration.fn(self._state, *args, **kwargs), registration.name)
+            value = await (call if timeout is None else _limited(call, timeout))
         except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
             raise  # these come from outside
         except BaseException as error:
@@ -68,10 +81,9 @@ class Execution:
         return outcome_of_value(value, signature)
 
     async def _in_thread(self, registration: Registration, task: Task, timeout: float | None) -> Outcome:
-        # Waiting for a thread is not running: the time limit starts when there is one.
         if self._free_threads.locked():
             log.warning("%s waits for a thread: all %d are taken", registration.name, MAX_THREADS)
-        await self._free_threads.acquire()
+        timeout = await self._place(self._free_threads, timeout)
         context, leading = contextvars.copy_context(), (self._state,)
         args, kwargs = _arguments(task)
         fn, signature, retry_on = registration.fn, registration.signature, registration.retry_on
@@ -91,6 +103,33 @@ class Execution:
             log.warning("%s ran out of time; its thread goes on and keeps its place until it ends", registration.name)
             return outcome_of_error(TaskTimeout(timeout or 0), registration.retry_on)
         return call.result()
+
+    async def _in_process(self, registration: Registration, task: Task, timeout: float | None) -> Outcome:
+        timeout = await self._place(self._free_processes, timeout)
+        try:
+            args, kwargs = _arguments(task)
+            return await self._processes.run(registration.fn, args, kwargs, registration.retry_on, timeout)
+        finally:
+            self._free_processes.release()
+
+    async def _place(self, places: asyncio.Semaphore, timeout: float | None) -> float | None:
+        """Wait for a place and take it; returns the time limit from then on. Raises _NoPlace.
+
+        Waiting is not running: a task's own time starts when it has its place. Where there is a longest time, waiting
+        is a part of that one, at most half of it, so that whatever starts has the other half.
+        """
+        clock = asyncio.get_running_loop().time
+        since = clock()
+        try:
+            async with asyncio.timeout(None if self._longest is None else self._longest / 2):
+                await places.acquire()
+        except TimeoutError:
+            raise _NoPlace from None
+        return timeout if self._longest is None else _shorter(timeout, self._longest - (clock() - since))
+
+
+def _shorter(timeout: float | None, longest: float) -> float:
+    return longest if timeout is None else min(timeout, longest)
 
 
 async def _limited(call: Any, timeout: float) -> Any:

@@ -29,7 +29,7 @@ from .task.result import TaskStatus, TerminalRow
 from .task.task import Task
 
 _FIRST_POSTPONEMENT: Final = 5.0
-_LONGEST_POSTPONEMENT: Final = 300.0
+LONGEST_POSTPONEMENT: Final = 300.0
 
 
 def followers(task: Task, status: TaskStatus) -> list[Task]:
@@ -88,7 +88,7 @@ def postponed(
         properties[REDELIVERED] = 1
     if aside:
         properties[GIVEN_UP] = given_up_by_broker(delivery).reason
-    delay = min(_FIRST_POSTPONEMENT * 2.0 ** min(times - 1, 16), _LONGEST_POSTPONEMENT)
+    delay = min(_FIRST_POSTPONEMENT * 2.0 ** min(times - 1, 16), LONGEST_POSTPONEMENT)
     return Message(
         queue=origin_of(delivery.queue),
         message_id=postponed_id(_id_of_unread(delivery) if task is None else _id_of(task), times),

@@ -10,18 +10,19 @@ message's own: a `messageId` or `deliveryCount` among a task's data would then p
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import hashlib
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
-from weakref import WeakKeyDictionary
 
+from . import host_settings
 from .app import Boilermaker
 from .errors import ConfigurationError, MissingExtra
 from .messages import DEAD_LETTER_SUFFIX, Delivery, PropertyValue
+from .per_loop import PerLoop
 
 try:
     import azure.functions as func
@@ -38,16 +39,19 @@ CONNECTION: Final = "ServiceBusConnection"
 _QUEUE_SETTING: Final = "SERVICE_BUS_QUEUE_NAME"
 
 _Function: TypeAlias = Callable[[func.ServiceBusMessage], Awaitable[None]]
+#: One runner for each event loop, made for its first message: until then nothing is imported or connected.
+_Runners: TypeAlias = "PerLoop[Runner]"
 
 
 def function_app(app: Boilermaker) -> func.FunctionApp:
     """The functions that serve `app`: for each queue one that runs its tasks and one that reaps its dead letters.
 
     They are named `run_task` and `reap_dead_letters`; for a queue named at registration, with `_` and that name after
-    it. Register all tasks before. Raises ConfigurationError when two queues would share a function's name.
+    it. Register all tasks before. Raises ConfigurationError when the settings, or host.json and the tasks, contradict
+    each other, or when two queues would share a function's name.
     """
     functions = func.FunctionApp()
-    runners = _Runners(app.shell)
+    runners = PerLoop(partial(_runner, app.shell, _longest(app.shell)))
     for queue, trigger, suffix in _sources(app.shell):
         _add(functions, f"run_task{suffix}", trigger, _running(runners, queue))
         reap = _reaping(runners, queue + DEAD_LETTER_SUFFIX)
@@ -98,23 +102,21 @@ def _reaping(runners: _Runners, queue: str) -> _Function:
     return reap_dead_letters
 
 
-class _Runners:
-    """One runner for each event loop, made for its first message: until then nothing is imported or connected."""
+def _longest(shell: Shell) -> float | None:
+    """How long a task may run here, in seconds: a little less than a function may, so that it ends as timed out."""
+    settings = host_settings.read(host_settings.app_directory())
+    if settings is None:
+        return None
+    if found := host_settings.problems(settings, shell.registry.values()):
+        raise ConfigurationError("host.json: " + "; ".join(found))
+    return settings.longest
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
-        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Runner] = WeakKeyDictionary()
 
-    def current(self) -> Runner:
-        """The runner of the running loop. Raises ConfigurationError."""
-        loop = asyncio.get_running_loop()
-        runner = self._by_loop.get(loop)
-        if runner is None:
-            from .telemetry import logs
+def _runner(shell: Shell, longest: float | None) -> Runner:
+    from .telemetry import logs
 
-            logs.configure_within_host()
-            runner = self._by_loop[loop] = self._shell.runner()
-        return runner
+    logs.configure_within_host()
+    return shell.runner(longest)
 
 
 # -- queues ------------------------------------------------------------------------------------------------------------

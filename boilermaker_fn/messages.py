@@ -33,6 +33,11 @@ REDELIVERED: Final = "boilermaker_redelivered"
 #: Why the broker gave the message up; whoever gets it records that and runs nothing.
 GIVEN_UP: Final = "boilermaker_given_up"
 
+#: What Service Bus takes in its Standard tier: body and properties, the properties alone (both in bytes), and the id.
+MAX_MESSAGE_BYTES: Final = 262_144
+MAX_PROPERTIES_BYTES: Final = 65_536
+MAX_ID_CHARACTERS: Final = 128
+
 #: How many bytes of properties go on with a message that is sent again: a queue takes 64 KiB, and ours need room.
 MAX_CARRIED: Final = 16 * 1024
 
@@ -103,6 +108,19 @@ def carried(properties: Properties) -> dict[str, PropertyValue]:
             kept[name] = properties[name]
             room -= size
     return kept
+
+
+def refusal(message: Message, limit: int = MAX_MESSAGE_BYTES) -> str | None:
+    """Why Service Bus would refuse a message, or None; `limit` is how many bytes its body and properties may have."""
+    if len(message.message_id) > MAX_ID_CHARACTERS:
+        return f"its id has {len(message.message_id)} characters, at most {MAX_ID_CHARACTERS} fit"
+    properties = sum(_size(name, value) for name, value in message.properties.items())
+    if properties > MAX_PROPERTIES_BYTES:
+        return f"its properties have {properties} bytes, at most {MAX_PROPERTIES_BYTES} fit"
+    size = properties + len(message.body)
+    if size > limit:
+        return f"it has {size} bytes, at most {limit} fit: send a reference instead of the data"
+    return None
 
 
 def origin_of(queue: str) -> str:

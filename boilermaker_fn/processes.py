@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib
-import multiprocessing
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -61,6 +60,8 @@ class Processes:
             # Pebble gives its pool up for good when a child dies that has nothing to do.
             self.close()
         if self._pool is None:
+            import multiprocessing
+
             from pebble import ProcessPool
 
             method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"

@@ -30,6 +30,11 @@ class ResultStore:
     def __init__(self, table: Table) -> None:
         self._table = table
 
+    @property
+    def table(self) -> Table:
+        """Where the rows are."""
+        return self._table
+
     async def close(self) -> None:
         """Let go of connections."""
         await self._table.close()

@@ -65,6 +65,14 @@ class Shell:
 
         return OpenTelemetry()
 
+    @property
+    def queue_names(self) -> tuple[str, str]:
+        """The default queue and the one for what was given up, without connecting. Raises ConfigurationError."""
+        from .config import named
+        from .wiring import queue_names
+
+        return queue_names(self._given[0], named())
+
     @contextlib.contextmanager
     def rewired(self, wiring: Wiring) -> Iterator[None]:
         """Connect the app to something else for a while; whoever lends it closes it."""
@@ -81,8 +89,11 @@ class Shell:
         named = (registration.queue for registration in self.registry.values())
         return tuple(dict.fromkeys([self.wiring.queue, *(queue for queue in named if queue is not None)]))
 
-    def runner(self) -> Runner:
-        """A runner for the current event loop. Raises ConfigurationError."""
+    def runner(self, longest: float | None = None) -> Runner:
+        """A runner for the current event loop. `longest` is how long an attempt may take at most, in seconds.
+
+        Raises ConfigurationError.
+        """
         from .execution import Execution
         from .rules import Rules
         from .runner import Runner
@@ -99,7 +110,7 @@ class Shell:
         return Runner(
             rules=Rules(functions, wiring.dead_letter_queue, wiring.results is not None, transport.max_message_bytes),
             functions=functions,
-            execution=Execution(self.state),
+            execution=Execution(self.state, longest),
             transport=transport,
             results=wiring.results,
             clock=wiring.clock,

@@ -45,40 +45,47 @@ class Wiring:
 
 def wired(engine: Engine | None, results_storage: Table | None) -> Wiring:
     """The wiring for an app: as given, else as the environment says. Raises ConfigurationError."""
-    from .config import configured
+    from .config import configured, named
 
-    if engine is not None and not hasattr(engine, "transport"):
-        raise ConfigurationError(f"{engine!r} is no engine: give Boilermaker() one, such as LocalEngine('tasks.db')")
-    config = configured()
+    _refuse_what_is_neither(engine, results_storage)
+    table = results_storage
     if engine is None:
-        engine, table = default_engine(config), results_storage or default_table(config)
+        config = configured()
+        engine = default_engine(config)
+        table = default_table(config) if table is None else table
     else:
-        table = results_storage
-    table = table or engine.table
-    queue = engine.queue or config.service_bus_queue_name
+        config = named()
+    queue, dead_letter_queue = queue_names(engine, config)
+    table = engine.table if table is None else table
     return Wiring(
         engine=engine,
         results=None if table is None else ResultStore(table),
         queue=queue,
-        dead_letter_queue=engine.dead_letter_queue or config.dead_letter_queue_name or f"{queue}-dead-letters",
+        dead_letter_queue=dead_letter_queue,
     )
 
 
-def default_engine(config: Config) -> Engine:
-    """Service Bus where it is configured, else the embedded engine where that loses nothing.
+def queue_names(engine: Engine | None, config: Config) -> tuple[str, str]:
+    """The queue of tasks that name none, and the one for what was given up: the engine's own, else the settings'.
 
-    Raises ConfigurationError in the cloud without Service Bus.
+    Raises ConfigurationError when they are one and the same.
     """
+    queue = (None if engine is None else engine.queue) or config.service_bus_queue_name
+    aside = (None if engine is None else engine.dead_letter_queue) or config.dead_letter_queue_of(queue)
+    if queue == aside:
+        raise ConfigurationError(
+            f"{queue!r} is the queue of tasks and of what was given up, which would go round for ever: name another "
+            "one in DEAD_LETTER_QUEUE_NAME, or give it to the engine"
+        )
+    return queue, aside
+
+
+def default_engine(config: Config) -> Engine:
+    """Service Bus where it is configured, else the embedded engine."""
     if config.uses_service_bus:
         from .service_bus import AzureServiceBus
 
         return AzureServiceBus.from_config(config)
-    if config.cloud is not None:
-        raise ConfigurationError(
-            f"{config.cloud} says that this runs in the cloud, where the disk of the embedded engine is lost with the "
-            "instance, and all tasks with it: set ServiceBusConnection__fullyQualifiedNamespace (or "
-            "SERVICE_BUS_NAMESPACE_URL) to the host name of a Service Bus namespace, or give Boilermaker() an engine"
-        )
     from .local import LocalEngine
 
     path = config.boilermaker_local_file or LOCAL_FILE
@@ -93,3 +100,12 @@ def default_table(config: Config) -> Table | None:
     from .tables import AzureTable
 
     return AzureTable.from_config(config)
+
+
+def _refuse_what_is_neither(engine: object, results_storage: object) -> None:
+    if engine is not None and not hasattr(engine, "transport"):
+        raise ConfigurationError(f"{engine!r} is no engine: give Boilermaker() one, such as LocalEngine('tasks.db')")
+    if results_storage is not None and not hasattr(results_storage, "query"):
+        raise ConfigurationError(
+            f"results_storage is {results_storage!r}, which is no table: give Boilermaker() one, such as an AzureTable"
+        )

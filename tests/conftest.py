@@ -1,12 +1,13 @@
-"""What all tests share: a stage."""
+"""What all tests share: a stage, and a table service."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from boilermaker_fn import Boilermaker
+from tests import azurite as table_service
 from tests.stage import Stage, staged
 
 
@@ -22,3 +23,10 @@ async def plain_stage() -> AsyncIterator[Stage]:
     """The same without a results store."""
     async with staged(Boilermaker([]), results=False) as one:
         yield one
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[int]:
+    """The port of an Azurite."""
+    with table_service.running() as port:
+        yield port

@@ -7,6 +7,8 @@ import click
 from . import exits
 from .deadletters import deadletters
 from .demo.command import demo
+from .doctor.command import doctor
+from .emulator import emulator
 from .enqueue import enqueue
 from .result import result
 from .status import status
@@ -24,5 +26,5 @@ def cli() -> None:
     """
 
 
-for command in (demo, worker, enqueue, status, result, deadletters):
+for command in (demo, worker, enqueue, status, result, deadletters, emulator, doctor):
     cli.add_command(command)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import StoreUnavailable
-from .schema import prepare
+from .schema import Owner, prepare
 
 BUSY_SECONDS: Final = 5.0
 
@@ -40,8 +40,8 @@ class Connection(sqlite3.Connection):
     etags: Iterator[str]
 
 
-def connect(path: Path | None) -> Connection:
-    """Open `path` (None: memory), make what is missing, and leave the connection in autocommit mode.
+def connect(path: Path | None, owner: Owner = Owner.ENGINE) -> Connection:
+    """Open `path` (None: memory) for `owner`, make what is missing, and leave the connection in autocommit mode.
 
     Raises sqlite3.Error, OSError, and ConfigurationError for a file that is not for us.
     """
@@ -52,10 +52,12 @@ def connect(path: Path | None) -> Connection:
         path or ":memory:", timeout=0, isolation_level=None, check_same_thread=False, factory=Connection
     )
     try:
+        if owner is Owner.EMULATOR:  # what one emulator is sent would wake nobody who waits at another one
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         _patiently(connection, "PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         begin(connection, writing=True)
-        number = prepare(connection, f"the file {path}")
+        number = prepare(connection, owner, f"the file {path}")
         connection.execute("COMMIT")
     except BaseException:
         connection.close()

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from .schema import Owner
 from .transactions import Outcome, T, Transactions, Work
 
 _MAX_BATCH: Final = 256
@@ -32,13 +33,17 @@ _Told: TypeAlias = tuple[asyncio.Future[Any], Outcome]
 
 
 class Database:
-    """One SQLite file (made when it is first used, parent directory included), or memory when `path` is None."""
+    """One SQLite file (made when it is first used, parent directory included), or memory when `path` is None.
 
-    def __init__(self, path: Path | None = None) -> None:
+    Only its `owner` opens a file again; work raises ConfigurationError elsewhere.
+    """
+
+    def __init__(self, path: Path | None = None, owner: Owner = Owner.ENGINE) -> None:
         self.path = path
+        self.owner = owner
         self.name = f"the file {path}" if path else "memory"
         self._lock = threading.Lock()
-        self._memory = Transactions(None, self.name)
+        self._memory = Transactions(None, self.name, owner)
         weakref.finalize(self, self._memory.close)  # nobody needs to close what leaves nothing behind
         self._thread: _FileThread | None = None
         self._lost_in_fork: list[_FileThread] = []
@@ -71,7 +76,7 @@ class Database:
                 loop.call_soon(_resolve, [(future, outcome)])
                 return future
             if self._thread is None:
-                self._thread = _FileThread(self.path, self.name)
+                self._thread = _FileThread(self.path, self.name, self.owner)
                 self._thread.start()
             self._thread.jobs.put(_Job(future, work, writing))
         return future
@@ -87,11 +92,11 @@ class Database:
 class _FileThread(threading.Thread):
     """Does all work on one file. A daemon: it never holds up the end of the program."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, owner: Owner) -> None:
         super().__init__(name=f"SQLite {path.name}", daemon=True)
         self.process = os.getpid()
         self.jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._transactions = Transactions(path, name)
+        self._transactions = Transactions(path, name, owner)
 
     def run(self) -> None:
         last = False

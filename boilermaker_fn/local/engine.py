@@ -48,6 +48,11 @@ class LocalEngine:
         self._table = LocalTable(self._database) if results else None
 
     @property
+    def path(self) -> Path | None:
+        """The file; None for memory."""
+        return self._database.path
+
+    @property
     def name(self) -> str:
         """The file, for people."""
         return self._database.name

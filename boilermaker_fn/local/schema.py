@@ -6,12 +6,23 @@ Every change to the tables raises `VERSION`; a file of a newer version is refuse
 from __future__ import annotations
 
 import sqlite3
+from enum import Enum
 from typing import Final
 
 from ..errors import ConfigurationError
 
 VERSION: Final = 1
-_APPLICATION_ID: Final = 0x626D666E  # "bmfn": tells our files from those of other programs
+
+
+class Owner(Enum):
+    """Whose file it is. The value stands in its header, and tells our files from those of other programs."""
+
+    ENGINE = 0x626D666E  # "bmfn"
+    EMULATOR = 0x626D6665  # "bmfe"; its messages are AMQP, which no worker on the file could read
+
+    def __str__(self) -> str:
+        return "the embedded engine" if self is Owner.ENGINE else "the emulator"
+
 
 # A message is 'ready', 'scheduled' or 'locked'. `at` is the place in the queue of a ready one, the due time of a
 # scheduled one and the end of the lock of a locked one, so that one index serves all three; `available_at` keeps the
@@ -49,20 +60,22 @@ _STATEMENTS: Final = (
     ) WITHOUT ROWID""",
     "CREATE TABLE connections (last INTEGER NOT NULL)",
     "INSERT INTO connections VALUES (0)",
-    f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {VERSION}",
 )
 
 
-def prepare(connection: sqlite3.Connection, where: str) -> int:
-    """Make the tables in a new file; returns a number that no other connection to the file ever had or gets.
+def prepare(connection: sqlite3.Connection, owner: Owner, where: str) -> int:
+    """Make the tables in a new file of `owner`; returns a number that no other connection to the file ever had or gets.
 
     Raises ConfigurationError when `where` is a file we must not touch.
     """
-    if _number(connection, "PRAGMA application_id") != _APPLICATION_ID:
+    marked = _number(connection, "PRAGMA application_id")
+    if marked != owner.value:
+        if marked in {other.value for other in Owner}:
+            raise ConfigurationError(f"{where} belongs to {Owner(marked)}, not to {owner}: use another file")
         if _number(connection, "SELECT count(*) FROM sqlite_master"):
             raise ConfigurationError(f"{where} is a database of another program: use another file")
-        for statement in _STATEMENTS:
+        for statement in (*_STATEMENTS, f"PRAGMA application_id = {owner.value}"):
             connection.execute(statement)
     version = _number(connection, "PRAGMA user_version")
     if version > VERSION:

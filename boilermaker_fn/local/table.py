@@ -23,8 +23,9 @@ from ..entities import (
     Value,
     Where,
     check_operations,
+    check_query,
 )
-from ..errors import Conflict, LimitExceeded, NotFound
+from ..errors import Conflict, NotFound
 from .connection import Connection
 from .database import Database
 
@@ -93,8 +94,7 @@ class LocalTable:
         A value of another type than the condition's does not match. As with Azure, a page ends after looking at 1000
         rows or 4 MiB, whatever the conditions left of them. Raises LimitExceeded, StoreUnavailable.
         """
-        if not 1 <= limit <= MAX_PAGE:
-            raise LimitExceeded(f"a page has 1 to {MAX_PAGE} rows, limit is {limit}")
+        check_query(where, limit)
         start = first if continuation is None else continuation
         return await self._database.read(
             lambda connection: _page(connection, partition, start, before, where, select, limit)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from .connection import Connection, begin, connect, unavailable
+from .schema import Owner
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Connection], T]
@@ -25,8 +26,9 @@ Outcome: TypeAlias = tuple[Any, Exception | None]
 class Transactions:
     """One connection, opened when it is first used. Not for several threads at once."""
 
-    def __init__(self, path: Path | None, name: str) -> None:
+    def __init__(self, path: Path | None, name: str, owner: Owner) -> None:
         self._path = path
+        self._owner = owner
         self._name = name
         self._connection: Connection | None = None
         self._identity: tuple[int, int] | None = None
@@ -68,7 +70,7 @@ class Transactions:
         if self._connection is not None and self._identity != _identity(self._path):
             self.close()
         if self._connection is None:
-            self._connection = connect(self._path)
+            self._connection = connect(self._path, self._owner)
             self._identity = _identity(self._path)
         return self._connection
 

@@ -8,16 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from ..errors import NotSent, StoreUnavailable
-from ..messages import DEAD_LETTER_SUFFIX, Delivery, Message
+from ..messages import DEAD_LETTER_SUFFIX, MAX_MESSAGE_BYTES, Delivery, Message, refusal
 from . import queue as state
+from . import settling
 from .database import Database
 from .queue import Received, Rules
 from .wakeups import Wakeups
-
-#: What Service Bus takes in its Standard tier: body and properties, the properties alone, and the id.
-MAX_MESSAGE_BYTES: Final = 262_144
-_MAX_PROPERTIES_BYTES: Final = 65_536
-_MAX_ID_CHARACTERS: Final = 128
 
 # Other processes cannot wake us: we look, the more seldom the longer nothing came.
 _FIRST_POLL: Final = 0.01
@@ -45,7 +41,7 @@ class LocalTransport:
         fitting = []
         numbers: Mapping[str, int] = {}
         for message in messages:
-            problem = _problem(message)
+            problem = refusal(message)
             if problem is None:
                 fitting.append(message)
             else:
@@ -96,16 +92,16 @@ class LocalInbox:
     async def renew(self, delivery: Delivery) -> float:
         """Prolong the lock; returns its new end. Raises LockLost, StoreUnavailable."""
         return await self._database.write(
-            lambda connection: state.renew(connection, self._clock(), delivery, self._rules)
+            lambda connection: settling.renew(connection, self._clock(), delivery, self._rules)
         )
 
     async def complete(self, delivery: Delivery) -> None:
         """Remove the message. Raises LockLost, StoreUnavailable."""
-        await self._database.write(lambda connection: state.complete(connection, self._clock(), delivery))
+        await self._database.write(lambda connection: settling.complete(connection, self._clock(), delivery))
 
     async def release(self, delivery: Delivery) -> None:
         """Put the message back where it was. Raises LockLost, StoreUnavailable."""
-        await self._database.write(lambda connection: state.release(connection, self._clock(), delivery))
+        await self._database.write(lambda connection: settling.release(connection, self._clock(), delivery))
         self._wakeups.ring([self._queue])
 
     async def peek(self, count: int, after: int = 0) -> list[Delivery]:
@@ -145,18 +141,5 @@ class LocalInbox:
         """Put back what was received for a caller that was cancelled meanwhile."""
         with contextlib.suppress(StoreUnavailable):  # the locks expire
             if deliveries := (await taking).deliveries:
-                await self._database.write(lambda connection: state.take_back(connection, self._clock(), deliveries))
+                await self._database.write(lambda connection: settling.take_back(connection, self._clock(), deliveries))
                 self._wakeups.ring([self._queue])
-
-
-def _problem(message: Message) -> str | None:
-    """Why Service Bus would refuse the message."""
-    if len(message.message_id) > _MAX_ID_CHARACTERS:
-        return f"its id has {len(message.message_id)} characters, at most {_MAX_ID_CHARACTERS} fit"
-    properties = sum(len(name.encode()) + len(str(value).encode()) for name, value in message.properties.items())
-    if properties > _MAX_PROPERTIES_BYTES:
-        return f"its properties have {properties} bytes, at most {_MAX_PROPERTIES_BYTES} fit"
-    size = properties + len(message.body)
-    if size > MAX_MESSAGE_BYTES:
-        return f"it has {size} bytes, at most {MAX_MESSAGE_BYTES} fit: send a reference instead of the data"
-    return None

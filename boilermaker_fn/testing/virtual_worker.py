@@ -20,7 +20,6 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar, overload
 
 from ..app import Boilermaker
-from ..config import Config
 from ..errors import ResultTimeout
 from ..handle import TaskHandle
 from ..local import LocalEngine
@@ -169,12 +168,12 @@ class VirtualWorker:
         return [dead_letter(message) for message in self._messages(self._wiring.dead_letter_queue)]
 
     def _wired(self) -> Wiring:
-        config = Config()
+        queue, dead_letter_queue = self._app.shell.queue_names
         return Wiring(
             engine=self._engine,
             results=None if self._engine.table is None else ResultStore(self._engine.table),
-            queue=config.service_bus_queue_name,
-            dead_letter_queue=config.dead_letter_queue,
+            queue=queue,
+            dead_letter_queue=dead_letter_queue,
             clock=self._loop.time,
             chance=self._chance,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,10 @@ class CountedTransport:
     def max_message_bytes(self) -> int:
         return self._transport.max_message_bytes
 
-    async def send(self, messages: Sequence[Message]) -> None:
+    async def send(self, messages: Sequence[Message], *, numbered: bool = False) -> Mapping[str, int]:
         self._cost.sends += 1
         self._cost.messages += len(messages)
-        await self._transport.send(messages)
+        return await self._transport.send(messages, numbered=numbered)
 
 
 class CountedTable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from boilermaker_fn.errors import NotSent
 from boilermaker_fn.messages import Message
@@ -22,13 +22,13 @@ class CountingTransport:
     def max_message_bytes(self) -> int:
         return self.inner.max_message_bytes
 
-    async def send(self, messages: Sequence[Message]) -> None:
+    async def send(self, messages: Sequence[Message], *, numbered: bool = False) -> Mapping[str, int]:
         self.operations.append(list(messages))
         taken = [message for message in messages if message.message_id not in self.refused]
-        if taken:
-            await self.inner.send(taken)
+        numbers = await self.inner.send(taken, numbered=numbered)
         if refused := [(m.message_id, OSError("no route")) for m in messages if m.message_id in self.refused]:
             raise NotSent(refused)
+        return numbers
 
 
 def registered(stage: Stage, **options: object) -> None:

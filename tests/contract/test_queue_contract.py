@@ -9,8 +9,11 @@ import pytest
 
 from boilermaker_fn.errors import LockLost, NotSent
 from boilermaker_fn.messages import DEAD_LETTER_DESCRIPTION, DEAD_LETTER_REASON, DEAD_LETTER_SUFFIX, Message
+from boilermaker_fn.service_bus import AzureServiceBus
 
 from .conftest import DUPLICATE_WINDOW_SECONDS, LOCK_SECONDS, MAX_DELIVERIES
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def message(message_id, **options):
@@ -385,6 +388,9 @@ async def test_what_was_peeked_cannot_be_settled(transport, inbox):
 
 
 async def test_an_engine_knows_whether_it_holds_a_task(engine, inbox):
+    if isinstance(engine, AzureServiceBus):
+        assert await engine.holds("orders", "task") is None
+        return
     assert await engine.holds("orders", "task") is False
     await engine.transport.send([message("task/0/3")])
     assert await engine.holds("orders", "task") is True

@@ -89,13 +89,23 @@ class Incoming:
 class FunctionsHost:
     """A host with one worker process, which runs the `function_app.py` in `directory`.
 
-    `settings` are the app settings. Use it as a context manager: the process is stopped at the end, whatever happens.
+    `settings` are the app settings; `python` is the interpreter of the worker, which finds `tests.host.front` in
+    `path`. Use it as a context manager: the process is stopped at the end, whatever happens.
     """
 
-    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: Mapping[str, str],
+        *,
+        python: Path = Path(sys.executable),
+        path: Path = ROOT,
+    ) -> None:
         self.logs: list[Any] = []
         self._directory = directory
         self._settings = settings
+        self._python = python
+        self._path = path
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._answers: dict[str, Future[Any]] = {"start": Future()}
         self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 closed in __exit__
@@ -131,6 +141,12 @@ class FunctionsHost:
         self._server.stop(0).wait()
         self._stderr.close()
 
+    def terminate(self) -> None:
+        """End the process now; whoever waits for it is told."""
+        assert self._process is not None
+        self._process.terminate()
+        self._watching.join(5)
+
     async def invoke(self, function: str, message: Incoming) -> None:
         """Invoke a function with a message. Raises RequestFailed, RuntimeDied."""
         request = protos.InvocationRequest(
@@ -156,19 +172,20 @@ class FunctionsHost:
         port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.host.front", f"127.0.0.1:{port}"],
+            [self._python, "-W", "error", "-m", "tests.host.front", f"127.0.0.1:{port}"],
             cwd=self._directory,  # the first place where modules are looked for
             env=self._environment(),
             stdout=self._stderr,
             stderr=self._stderr,
             text=True,
         )
-        threading.Thread(target=self._watch, args=(self._process,), daemon=True).start()
+        self._watching = threading.Thread(target=self._watch, args=(self._process,), daemon=True)
+        self._watching.start()
         self._result(self._answers["start"])
 
     def _environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if name in _INHERITED}
-        return {**inherited, "PYTHONPATH": str(ROOT), **_HOST_SETTINGS, **self._settings}
+        return {**inherited, "PYTHONPATH": str(self._path), **_HOST_SETTINGS, **self._settings}
 
     def _watch(self, process: subprocess.Popen[str]) -> None:
         """Tell all who wait when the process ends."""

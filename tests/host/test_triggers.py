@@ -97,26 +97,44 @@ def test_queues_whose_functions_would_have_one_name_are_refused() -> None:
         function_app(app_with_queues("a.b", "A-b"))
 
 
-def test_until_the_first_message_nothing_is_imported_that_is_not_used() -> None:
-    program = """
-import sys
+def imported(*costly: str, after: str, **settings: str) -> list[str]:
+    """Which of these modules a fresh interpreter has imported when a function app is made, and `after` has run."""
+    program = f"""
+import asyncio, sys
 from boilermaker_fn import Boilermaker
 from boilermaker_fn.functions import function_app
 app = Boilermaker()
-function_app(app).get_functions()
-costly = "structlog pydantic_settings sqlite3 aiohttp opentelemetry azure.servicebus azure.identity azure.data"
-print([name for name in costly.split() if name in sys.modules])
+functions = function_app(app).get_functions()
+{after}
+print(*[name for name in {costly} if name in sys.modules])
 """
     # Measuring coverage would import sqlite3.
     uncovered = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
-        env={**uncovered, "SERVICE_BUS_QUEUE_NAME": "tasks"},
+        env=uncovered | settings,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert ran.stdout.strip() == "[]"
+    return ran.stdout.split()
+
+
+SDKS = ("azure.servicebus", "azure.identity", "azure.data", "azure.core", "aiohttp", "opentelemetry")
+
+
+def test_until_the_first_message_nothing_is_imported_that_is_not_used() -> None:
+    assert imported("structlog", "multiprocessing", "boilermaker_fn.runner", *SDKS, after="") == []
+
+
+def test_until_it_is_used_no_sdk_is_imported_where_it_is_configured() -> None:
+    settings = {
+        "ServiceBusConnection__fullyQualifiedNamespace": "shop.servicebus.windows.net",
+        "AzureWebJobsStorage__accountName": "shop",
+    }
+    made = "app.shell.runner()"
+    assert imported(*SDKS, after=made, **settings) == []
+    assert imported("boilermaker_fn.service_bus", "boilermaker_fn.tables", after=made, **settings) != []
 
 
 def test_without_azure_functions_the_error_is_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:

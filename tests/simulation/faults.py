@@ -6,7 +6,7 @@ import asyncio
 import enum
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from boilermaker_fn.entities import Entity, Operation
@@ -118,18 +118,20 @@ class FaultyTransport:
         self._chance = chance
         self._down_until = 0.0
 
-    async def send(self, messages: Sequence[Message]) -> None:
+    async def send(self, messages: Sequence[Message], *, numbered: bool = False) -> Mapping[str, int]:
         """Send, perhaps. Raises NotSent."""
         refused: list[Message] = []
         if asyncio.get_running_loop().time() < self._down_until:
             refused = list(messages)
         elif await self._refuses("before send"):
             refused = self._chance.sample(messages, self._chance.randint(1, len(messages)))
-        await self._transport.send([message for message in messages if message not in refused])
+        accepted = [message for message in messages if message not in refused]
+        numbers = await self._transport.send(accepted, numbered=numbered)
         if not refused and await self._refuses("after send"):
             refused = list(messages)
         if refused:
             raise NotSent([(message.message_id, ConnectionError("lost")) for message in refused])
+        return numbers
 
     async def _refuses(self, where: str) -> bool:
         seconds = await boundary(self._faults, where, can_refuse=True)

@@ -12,6 +12,7 @@ from boilermaker_fn import delivery, envelopes, follow_ups
 from boilermaker_fn import effects as fx
 from boilermaker_fn.delivery import TRANSITIONS, Phase, State
 from boilermaker_fn.ids import new_task_id
+from boilermaker_fn.messages import Delivery
 from boilermaker_fn.runner import Runner
 
 from .seeded import complaints_of
@@ -27,10 +28,10 @@ def settles_before_it_sends(patch: pytest.MonkeyPatch) -> None:
     send = Runner._send
     tasks: list[asyncio.Task[Any]] = []
 
-    async def in_background(self: Runner, effect: fx.Send) -> fx.Event:
+    async def in_background(self: Runner, effect: fx.Send, of: Delivery) -> fx.Event:
         async def sending() -> None:
             try:
-                await send(self, effect)
+                await send(self, effect, of)
             except BaseException:  # as with a process that dies
                 return
 

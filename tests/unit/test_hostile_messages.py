@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from boilermaker_fn import effects as fx
 from boilermaker_fn.delivery import State, step
 from boilermaker_fn.entities import Insert, check_operations
-from boilermaker_fn.local.transport import _problem
 from boilermaker_fn.messages import (
     DEAD_LETTER_REASON,
     DEAD_LETTER_SUFFIX,
@@ -20,6 +19,7 @@ from boilermaker_fn.messages import (
     POSTPONED_UNKNOWN,
     REDELIVERED,
     Delivery,
+    refusal,
 )
 from boilermaker_fn.outcomes import ErrorInfo, Failed, Interrupted, RetryAsked, Succeeded
 from boilermaker_fn.result_rows import from_entity, to_entity
@@ -129,7 +129,7 @@ def test_the_core_always_ends_and_all_it_does_fits(
             case fx.Send(messages):
                 for sent in messages:
                     # A queue of a strange name is the broker's to refuse; everything else must fit.
-                    assert _problem(sent) is None, _problem(sent)
+                    assert refusal(sent) is None, refusal(sent)
                     assert sent.not_before is None or sent.not_before < 253_402_300_800  # what a datetime holds
                 event = fx.Sent()
     raise AssertionError("it never ended")

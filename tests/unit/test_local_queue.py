@@ -7,9 +7,11 @@ import re
 import pytest
 
 from boilermaker_fn.local import queue as queue_module
+from boilermaker_fn.local import scheduling, settling
 from boilermaker_fn.local import table as table_module
 from boilermaker_fn.local.connection import connect
-from boilermaker_fn.local.queue import MAX_LOCK_SECONDS, Rules, complete, enqueue, next_due, receive
+from boilermaker_fn.local.queue import MAX_LOCK_SECONDS, Rules, enqueue, next_due, receive
+from boilermaker_fn.local.settling import complete
 from boilermaker_fn.messages import DEAD_LETTER_SUFFIX, Message
 
 NOON = 1_800_000_000.0
@@ -125,14 +127,14 @@ def test_what_was_sent_long_ago_is_no_duplicate_even_before_it_is_forgotten(conn
 
 STATEMENTS = {
     f"{module.__name__.rsplit('.', 1)[1]}{name}": text
-    for module in (queue_module, table_module)
+    for module in (queue_module, scheduling, settling, table_module)
     for name, text in vars(module).items()
     if isinstance(text, str) and re.match("(SELECT|UPDATE|DELETE|INSERT) ", text)
 }
 
 
 def test_all_statements_are_known():
-    assert len(STATEMENTS) >= 15
+    assert len(STATEMENTS) >= 25
 
 
 @pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)

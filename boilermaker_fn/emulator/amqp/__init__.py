@@ -1,0 +1,1 @@
+"""AMQP 1.0 as bytes: values, performatives, frames and the sections of a message. No sockets, no queues."""

@@ -1,0 +1,20 @@
+"""What can be made to go wrong on purpose? What Service Bus does rarely, for tests that cannot wait for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """How the emulator misbehaves, or does not; give `Emulator.faults` another one at any time.
+
+    `detach_idle_links_after`: seconds without a frame on a link of a queue after which it is detached with
+    amqp:link:detach-forced, as Service Bus does after ten minutes; None for never; for links attached from now on.
+    `refuse_tokens`: every token is answered with 401, as when the identity has no rights.
+    `busy`: all that is sent or scheduled is refused with com.microsoft:server-busy, as when Service Bus throttles.
+    """
+
+    detach_idle_links_after: float | None = 600.0
+    refuse_tokens: bool = False
+    busy: bool = False

@@ -1,0 +1,156 @@
+"""How is a link for sending always ready? It is opened on first use, kept, and replaced before a caller waits for it.
+
+The service detaches a link after ten idle minutes, and connections break. Whoever sends on such a link loses seconds.
+So a link that was idle for some minutes is replaced in the background, and so is one that is seen to be broken. A
+process that was frozen meanwhile (a laptop, an instance of a Function App) goes by the wall clock when it sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from azure.servicebus.aio import ServiceBusSender
+
+from .failures import HARMLESS
+
+log = logging.getLogger("boilermaker_fn.service_bus")
+
+_ATTACHED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """When links are looked after, in seconds: how often they are looked at, and how long one may be idle.
+
+    After `stale` nobody trusts a link any more that could not be replaced; the service detaches it after 600.
+    """
+
+    look: float = 5.0
+    idle: float = 240.0
+    stale: float = 540.0
+
+
+class SenderLink:
+    """The link for one queue in one event loop. `make` makes a sender that is not open yet."""
+
+    def __init__(self, make: Callable[[], ServiceBusSender], upkeep: Upkeep) -> None:
+        self._make = make
+        self._upkeep = upkeep
+        self._lock = asyncio.Lock()
+        self._sender: ServiceBusSender | None = None
+        self._used_at = 0.0
+        self._replacing: asyncio.Task[ServiceBusSender] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @contextlib.asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[ServiceBusSender]:
+        """An open sender, for one user at a time. It is given up when the block raises, unless that is harmless."""
+        async with self._lock:
+            sender = await self._ready()
+            try:
+                yield sender
+            except BaseException as error:
+                if not isinstance(error, HARMLESS):
+                    self._give_up(sender)
+                raise
+            finally:
+                self._used_at = time.time()
+
+    async def close(self) -> None:
+        """Detach and disconnect; used again, it opens again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._replacing is not None:
+            self._replacing.cancel()
+            await asyncio.wait([self._replacing])
+        async with self._lock:
+            self._give_up(self._sender)
+        await asyncio.gather(*self._closing)
+
+    async def _ready(self) -> ServiceBusSender:
+        if not self._usable() and self._replacing is not None:
+            await asyncio.wait([self._replacing])
+        if not self._usable():
+            self._give_up(self._sender)
+        if self._sender is None:
+            self._sender = await self._opened()
+            self._used_at = time.time()
+            if self._timer is None:
+                self._look_later()
+        return self._sender
+
+    def _usable(self) -> bool:
+        return self._sender is not None and self._idle() < self._upkeep.stale and is_attached(self._sender)
+
+    def _idle(self) -> float:
+        # Not the loop's clock: that one stands still while the machine sleeps.
+        return max(time.time() - self._used_at, 0.0)
+
+    async def _opened(self) -> ServiceBusSender:
+        sender = self._make()
+        try:
+            return await sender.__aenter__()
+        except BaseException:
+            self._close_later(sender)
+            raise
+
+    def _look_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._upkeep.look, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._sender is None:
+            return
+        self._look_later()
+        if self._replacing is None and (self._idle() >= self._upkeep.idle or not is_attached(self._sender)):
+            self._replacing = asyncio.ensure_future(self._opened())
+            self._replacing.add_done_callback(self._replaced)
+
+    def _replaced(self, opening: asyncio.Task[ServiceBusSender]) -> None:
+        self._replacing = None
+        if opening.cancelled():
+            return
+        if (error := opening.exception()) is not None:
+            log.info("the idle link for sending could not be replaced, next try in %g s: %s", self._upkeep.look, error)
+            return
+        self._give_up(self._sender)
+        self._sender, self._used_at = opening.result(), time.time()
+
+    def _give_up(self, sender: ServiceBusSender | None) -> None:
+        if sender is not None and sender is self._sender:
+            self._sender = None
+            self._close_later(sender)
+
+    def _close_later(self, sender: ServiceBusSender) -> None:
+        task = asyncio.ensure_future(self._closed(sender))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _closed(self, sender: ServiceBusSender) -> None:
+        """In the background: it takes up to a second, for which nobody needs to wait."""
+        async with self._lock:  # who still sends on it, holds this
+            pass
+        with contextlib.suppress(Exception):  # it is of no use any more, whatever it says
+            await sender.close()
+
+
+def is_attached(sender: ServiceBusSender) -> bool:
+    """Whether a link is as good as it was when it was opened, as far as the SDK knows.
+
+    It does not say so in public. Should its insides change, links are still replaced when they are idle.
+    """
+    try:
+        client = sender._handler
+        link: Any = client._link
+        connection: Any = client._connection
+        return bool(link.state.value == _ATTACHED and connection._error is None)
+    except AttributeError:
+        return getattr(sender, "_handler", sender) is not None

@@ -1,0 +1,73 @@
+"""How are rows found? By their keys, or with an OData filter whose literals have the types of the properties."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..entities import Entity, Page, Value, Where
+from .answers import Answer, answer
+from .values import PARTITION, ROW, to_entity
+
+if TYPE_CHECKING:
+    from azure.data.tables.aio import TableClient
+
+
+async def read(client: TableClient, partition: str, row: str, select: list[str] | None = None) -> Entity | None:
+    """One row; None if there is none. Raises AzureError."""
+    from azure.core.exceptions import HttpResponseError
+
+    try:
+        return to_entity(await client.get_entity(partition, row, select=select))
+    except HttpResponseError as error:
+        if answer(error) in (Answer.NoRow, Answer.NoTable):
+            return None
+        raise
+
+
+async def page(
+    client: TableClient, wanted: str, select: list[str] | None, limit: int, continuation: str | None
+) -> Page:
+    """One page of what a filter leaves; an empty one if there is no table. Raises AzureError."""
+    from azure.core.exceptions import HttpResponseError
+
+    # The SDK's token is a mapping of two keys; ours is a text that another process can go on with.
+    token: Any = None if continuation is None else dict(zip((PARTITION, ROW), json.loads(continuation), strict=True))
+    pages: Any = client.query_entities(wanted, results_per_page=limit, select=select).by_page(token)
+    try:
+        entities = [to_entity(found) async for found in await anext(pages)]
+    except HttpResponseError as error:
+        if answer(error) is Answer.NoTable:
+            return Page([])
+        raise
+    following = pages.continuation_token
+    return Page(entities, json.dumps([following[PARTITION], following[ROW]]) if following else None)
+
+
+def filter_of(partition: str, first: str, before: str | None, where: Sequence[Where]) -> str:
+    """Rows of a partition with `first <= row key < before` that meet all conditions."""
+    conditions = [Where(PARTITION, "eq", partition)]
+    if first:
+        conditions.append(Where(ROW, "ge", first))
+    if before is not None:
+        conditions.append(Where(ROW, "lt", before))
+    return " and ".join(f"{one.name} {one.comparison} {literal(one.value)}" for one in [*conditions, *where])
+
+
+def literal(value: Value) -> str:
+    """A value in a filter."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return f"{int(value)}L"
+    if isinstance(value, float):
+        return repr(float(value))
+    if isinstance(value, bytes):
+        return f"X'{value.hex()}'"
+    if isinstance(value, datetime.datetime):
+        utc = value.astimezone(datetime.UTC).replace(tzinfo=None)
+        return f"datetime'{utc.isoformat(timespec='microseconds')}Z'"
+    escaped = value.replace("'", "''")
+    return f"'{escaped}'"

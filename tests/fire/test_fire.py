@@ -1,0 +1,144 @@
+"""Is anything lost, or done twice, when all that can go wrong on the wire does? Real processes, over AMQP.
+
+Every connection is cut at a random byte, the emulator is killed and started again, workers stall until their locks are
+lost, tasks are published twice. FIRE_SEED and FIRE_TASKS choose another run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import pytest
+
+from boilermaker_fn import Boilermaker, Task
+from boilermaker_fn.errors import PublishError
+from boilermaker_fn.local.queue import Rules
+from boilermaker_fn.messages import DEAD_LETTER_REASON, DEAD_LETTER_SUFFIX
+from boilermaker_fn.outcomes import Reason
+from boilermaker_fn.task.result import TaskStatus, TerminalRow
+from tests.e2e.place import messages_in, properties_of, until
+from tests.e2e.processes import Process, module
+from tests.emulated import EmulatorProcess
+from tests.fire.shop import LAKE, LOCK, QUEUE, app_on
+from tests.fire.workload import STALLS, Workload
+from tests.host.host import ROOT
+from tests.proxies import Chaos
+
+SEED: Final = int(os.environ.get("FIRE_SEED", "1"))
+TASKS: Final = int(os.environ.get("FIRE_TASKS", "5000"))
+
+WORKERS: Final = 2
+KILLS: Final = 4
+LONGEST: Final = 420.0
+
+#: How many tasks are published at once, and how many of those published before are published again with them.
+CHUNK: Final = 100
+AGAIN: Final = 10
+
+QUEUES: Final = {QUEUE: Rules(lock_duration=LOCK, max_delivery_count=100), LAKE: Rules()}
+
+
+@pytest.mark.slow
+async def test_every_task_ends_exactly_once_under_fire(tmp_path: Path) -> None:
+    chance = Random(SEED)
+    with EmulatorProcess(tmp_path, QUEUES) as emulator:
+        async with Chaos(emulator.port, chance, shortest=1_000, longest=200_000) as chaos, asyncio.timeout(LONGEST):
+            fire = chaos.through(emulator.connection_string)
+            app = app_on(fire, tmp_path)
+            workload = Workload(app, chance, TASKS)
+            with working(fire, tmp_path) as workers:
+                rows = await endings(app, workload, chance, emulator)
+                await until_empty(emulator.connection_string)
+            await app.close()
+        letters = await messages_in(emulator.connection_string, LAKE)
+
+    assert chaos.cuts >= TASKS // 200, "the fire was too cool"
+    assert sum(worker.words.count("is lost") for worker in workers) >= STALLS, "no lock was lost"
+    check(workload, rows)
+    assert {properties_of(letter)[DEAD_LETTER_REASON] for letter in letters} <= {Reason.TaskFailed}
+    assert sorted(properties_of(letter)["task_id"] for letter in letters) == sorted(workload.failing)
+    runs = Counter(map(int, (tmp_path / "runs").read_text().split()))
+    assert sorted(runs) == list(range(TASKS))
+    assert all(runs[workload.numbers[task_id]] >= 2 for task_id in workload.retrying)
+
+
+def check(workload: Workload, rows: Sequence[TerminalRow]) -> None:
+    """Each task has its row, with what it returned and no attempt that it did not ask for."""
+    for row, (task_id, number) in zip(rows, workload.numbers.items(), strict=True):
+        failing = task_id in workload.failing
+        told = row.error.message if row.error is not None else row.result
+        assert (row.task_id, row.status, told) == (
+            (task_id, TaskStatus.Failure, f"number {number}") if failing else (task_id, TaskStatus.Success, str(number))
+        )
+        # An attempt that was delivered twice can succeed the second time.
+        assert row.attempts >= 1 if task_id in workload.retrying else row.attempts == 1
+
+
+async def endings(app: Boilermaker, workload: Workload, chance: Random, emulator: EmulatorProcess) -> list[TerminalRow]:
+    """Publish everything, kill the emulator now and then, and wait for all rows."""
+    kills = {TASKS * (kill + 1) // (KILLS + 1) for kill in range(KILLS)}
+    rows = []
+    async with asyncio.TaskGroup() as group:
+        group.create_task(publish(app, workload.roots, chance))
+        for task_id, number in workload.numbers.items():
+            rows.append(await row_of(app, task_id))
+            if number in kills:
+                await asyncio.to_thread(emulator.restart)
+    return rows
+
+
+async def publish(app: Boilermaker, roots: Sequence[Task], chance: Random) -> None:
+    """Publish all tasks, some of them again, until each is accepted."""
+    for start in range(0, len(roots), CHUNK):
+        again = chance.sample(roots[:start], AGAIN) if start else []
+        await publish_all(app, [*roots[start : start + CHUNK], *again])
+
+
+async def publish_all(app: Boilermaker, tasks: Sequence[Task]) -> None:
+    while tasks:
+        try:
+            await app.publish_many(tasks)
+        except PublishError as error:
+            tasks = [task for task in tasks if task.task_id in error.not_sent]
+        else:
+            return
+
+
+async def row_of(app: Boilermaker, task_id: str) -> TerminalRow:
+    """The row of a task, once it is there."""
+    results = app.shell.wiring.results
+    assert results is not None
+    while (row := await results.read(task_id)) is None:
+        await asyncio.sleep(0.05)
+    return row
+
+
+async def until_empty(connection: str) -> None:
+    """Wait until nothing is queued or set aside."""
+
+    async def look() -> bool:
+        left = [await messages_in(connection, queue) for queue in (QUEUE, QUEUE + DEAD_LETTER_SUFFIX)]
+        return left == [[], []]
+
+    await until(look)
+
+
+@contextmanager
+def working(connection: str, directory: Path) -> Iterator[list[Process]]:
+    """Workers of the app, until the test ends."""
+    command = module("tests.fire.shop", connection, str(directory))
+    workers = [
+        Process(command, directory / f"worker-{number}.log", settings={}, directory=ROOT) for number in range(WORKERS)
+    ]
+    try:
+        yield workers
+    finally:
+        for worker in workers:
+            worker.kill()
