@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from . import dispatch, imports, processing, rounds
+from . import cold_start, dispatch, imports, processing, rounds
 
-_REPORTS = {"processing": processing.report, "dispatch": dispatch.report, "imports": imports.report}
+_REPORTS = {
+    "processing": processing.report,
+    "dispatch": dispatch.report,
+    "imports": imports.report,
+    "cold_start": cold_start.report,
+}
 
 wanted = sys.argv[1:] or list(_REPORTS)
 if unknown := set(wanted) - set(_REPORTS):

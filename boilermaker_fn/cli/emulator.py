@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..config import configured
+from ..config import named
 from .exits import Refusal
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _queues(config: Path | None) -> Mapping[str, Rules]:
     from ..emulator.options import queues_in, queues_named  # other commands need no emulator
 
     if config is None:
-        settings = configured()
+        settings = named()
         return queues_named(settings.service_bus_queue_name, settings.dead_letter_queue)
     try:
         text = config.read_text(encoding="utf-8-sig")

@@ -8,7 +8,7 @@ from ..messages import DEAD_LETTER_SUFFIX
 from .addresses import Address, Kind, parsed
 from .amqp.performatives import RECEIVER, SETTLED, Attach, Source, Target
 from .amqp.values import Described, UInt, ULong
-from .links import IncomingLink, OutgoingLink
+from .links import IncomingLink, Link, OutgoingLink
 from .receiving import QueueOutlet
 from .refusals import NOT_ALLOWED, NOT_IMPLEMENTED, Refused
 from .requests import AnswerOutlet, RequestIntake
@@ -58,7 +58,7 @@ def _incoming(session: Session, attach: Attach) -> IncomingLink:
     host = session.connection.host
     if address.kind is Kind.QUEUE:
         link.intake = QueueIntake(host, link, address.queue)
-        session.connection.watch_idle(link)
+        _of_queue(link)
     else:
         link.intake = RequestIntake(host, link, address)
     link.grant()
@@ -76,10 +76,15 @@ def _outgoing(session: Session, attach: Attach) -> OutgoingLink:
     if address.kind is Kind.QUEUE:
         locked = attach.snd_settle_mode != SETTLED
         link.outlet = QueueOutlet(session.connection.host, link, address.queue, locked=locked)
-        session.connection.watch_idle(link)
+        _of_queue(link)
     else:
         link.outlet = AnswerOutlet(link, address)
     return link
+
+
+def _of_queue(link: Link) -> None:
+    link.of_queue = True
+    link.session.connection.watch_idle(link)
 
 
 def _known(session: Session, address: object) -> Address:

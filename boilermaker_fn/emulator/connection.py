@@ -225,6 +225,8 @@ class Connection(asyncio.Protocol):
         if performative.idle_time_out:
             interval = max(performative.idle_time_out / 2000, _SHORTEST_BEAT)
             self._after(interval, self._beat, interval)
+        if (limit := self.host.faults.close_unused_connections_after) is not None:
+            self._check_use(limit, self._loop.time())
 
     def _control(self, channel: int, performative: Performative) -> None:
         match performative:
@@ -269,12 +271,22 @@ class Connection(asyncio.Protocol):
         else:
             self._after(max(left, 1.0), self._check_silence)
 
+    def _check_use(self, limit: float, used_at: float) -> None:
+        now = self._loop.time()
+        if any(session.used for session in self._sessions.values()):
+            used_at = now
+        if now - used_at >= limit:
+            why = f"The connection was inactive for more than the allowed {limit * 1000:g} milliseconds and is closed."
+            self.close(Error(CONNECTION_FORCED, why))
+        else:
+            self._after(limit / 4, self._check_use, limit, used_at)
+
     def _check_idle(self, link: Link, limit: float) -> None:
         if link.closed:
             return
         left = link.used_at + limit - self._loop.time()
         if left <= 0:
-            link.detach(Error(DETACH_FORCED, f"The link was idle for {limit:g} s. Detach origin: IdleTimerExpired."))
+            link.detach(Error(DETACH_FORCED, f"The link is force detached. Details: IdleTimerExpired: {limit:g} s."))
         else:
             self._after(left, self._check_idle, link, limit)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from .amqp.hot_frames import TRANSFER_OVERHEAD, transfer
 from .amqp.performatives import Detach, Disposition, Error, Flow, Transfer
 from .amqp.values import Malformed, UInt, Value
-from .refusals import MESSAGE_TOO_LARGE
+from .refusals import MESSAGE_TOO_LARGE, rejected
 
 if TYPE_CHECKING:
     from .session import Session
@@ -35,10 +35,6 @@ class Intake(Protocol):
         """Deal with a message, and settle it some time."""
         ...
 
-    def closed(self) -> None:
-        """No more will come."""
-        ...
-
 
 class Outlet(Protocol):
     """What is behind a link on which messages go out."""
@@ -57,7 +53,12 @@ class Outlet(Protocol):
 
 
 class Link:
-    """What both ends share. `used_at` is when a frame last came or went, by the loop's clock."""
+    """What both ends share.
+
+    `used_at` is when a frame last came or went, by the loop's clock; `of_queue`, whether there is a queue behind it.
+    """
+
+    of_queue = False
 
     def __init__(self, session: Session, handle: int) -> None:
         self.session = session
@@ -88,17 +89,16 @@ class IncomingLink(Link):
     def transferred(self, transfer: Transfer, payload: bytes) -> None:
         """Take a frame of a message. Raises Malformed."""
         self.used_at = self.session.now()
-        self._size += len(payload)
-        if self._size > self._max and not transfer.aborted:
-            self._forget()
-            self.detach(Error(MESSAGE_TOO_LARGE, f"a message of more than {self._max} bytes was sent"))
-            return
         if self._first is None:
             self._first = transfer
-        self._parts.append(payload)
+        self._size += len(payload)
+        if self._size <= self._max:
+            self._parts.append(payload)
+        else:
+            self._parts.clear()
         if transfer.more and not transfer.aborted:
             return
-        first, whole = self._first, self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        first, size, parts = self._first, self._size, self._parts
         self._forget()
         self._delivery_count = (self._delivery_count + 1) & _SERIAL
         self._credit -= 1
@@ -106,9 +106,13 @@ class IncomingLink(Link):
             return
         if first.delivery_id is None:
             raise Malformed("the first transfer of a delivery has no delivery-id")
+        whole = parts[0] if len(parts) == 1 else b"".join(parts)
         settled = bool(first.settled) or bool(transfer.settled)
-        if self.intake is not None:
-            self.intake.arrived(Arrival(first.delivery_id, settled, first.message_format or 0, whole))
+        arrival = Arrival(first.delivery_id, settled, first.message_format or 0, whole)
+        if size > self._max:
+            self._refuse(arrival, size)
+        elif self.intake is not None:
+            self.intake.arrived(arrival)
 
     def grant(self, waiting: int = 0) -> None:
         """Give credit, when much of it is used up, for all but what is `waiting` to be dealt with."""
@@ -130,8 +134,16 @@ class IncomingLink(Link):
         """The link is no more. What came whole is dealt with still."""
         self.closed = True
         self._forget()
-        if self.intake is not None:
-            self.intake.closed()
+
+    def _refuse(self, arrival: Arrival, size: int) -> None:
+        """As Service Bus has it: the message is rejected, and then the link detached."""
+        error = Error(
+            MESSAGE_TOO_LARGE,
+            f"The received message (delivery-id:{arrival.delivery_id}, size:{size} bytes) exceeds the limit "
+            f"({self._max} bytes) currently allowed on the link.",
+        )
+        self.settle([arrival], rejected(error))
+        self.detach(error)
 
     def _forget(self) -> None:
         self._first, self._parts, self._size = None, [], 0

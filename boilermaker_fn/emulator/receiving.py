@@ -12,7 +12,7 @@ from .amqp.values import Value
 from .backlog import Backlog
 from .broker import token_of
 from .links import OutgoingLink
-from .refusals import NOT_ALLOWED, NOT_IMPLEMENTED, Refused, error_of
+from .refusals import NOT_ALLOWED, NOT_IMPLEMENTED, Refused, error_of, rejected
 from .wire_messages import delivered, property_values, tag_of
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class QueueOutlet:
         try:
             await self._applied(disposal)
         except Exception as error:  # whatever it is, the client must hear of it
-            return encode_performative(Rejected(error_of(error)))
+            return rejected(error_of(error))
         return _ECHOES[type(disposal.state)]
 
     async def _applied(self, disposal: _Disposal) -> None:

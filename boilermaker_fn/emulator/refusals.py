@@ -6,7 +6,8 @@ import logging
 from typing import Final
 
 from ..errors import BoilermakerError, LockLost, StoreUnavailable
-from .amqp.performatives import Error
+from .amqp.composites import encode_performative
+from .amqp.performatives import Error, Rejected
 from .amqp.values import Malformed, Symbol
 from .broker import MessageNotFound, NotAllowed, UnknownQueue
 
@@ -70,6 +71,11 @@ def error_of(exception: Exception) -> Error:
         logger.error("the emulator has a defect", exc_info=exception)
         return Error(INTERNAL_ERROR, f"{type(exception).__name__}: {exception}")
     return Error(condition, str(exception))
+
+
+def rejected(error: Error) -> bytes:
+    """The encoded outcome that tells an error."""
+    return encode_performative(Rejected(error))
 
 
 def status_of(condition: Symbol) -> int:

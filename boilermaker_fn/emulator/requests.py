@@ -71,9 +71,6 @@ class RequestIntake:
         self._link.settle([arrival], _ACCEPTED)
         self._backlog.put(arrival)
 
-    def closed(self) -> None:
-        """What was asked for is done still."""
-
     async def _answer_all(self, arrivals: list[Arrival]) -> None:
         for arrival in arrivals:
             await self._answer(arrival)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from ..messages import Message
 from .amqp.composites import encode_performative
-from .amqp.performatives import Accepted, Error, Rejected
+from .amqp.performatives import Accepted
 from .amqp.values import Malformed
 from .backlog import Backlog
 from .links import Arrival, IncomingLink
-from .refusals import SERVER_BUSY, Refused, error_of
+from .refusals import SERVER_BUSY, Refused, error_of, rejected
 from .wire_messages import arrived, unpacked
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ class QueueIntake:
         """Keep a message, or a batch of them, some time soon."""
         self._link.session.connection.output.charge(len(arrival.payload))
         self._backlog.put(arrival)
-
-    def closed(self) -> None:
-        """What came is kept still: it may be settled in the client's eyes."""
 
     async def _send(self, arrivals: list[Arrival]) -> None:
         good: list[Arrival] = []
@@ -61,8 +58,3 @@ class QueueIntake:
         except Exception as error:  # whatever it is, the client must hear of it
             return rejected(error_of(error))
         return _ACCEPTED
-
-
-def rejected(error: Error) -> bytes:
-    """The outcome that tells an error."""
-    return encode_performative(Rejected(error))

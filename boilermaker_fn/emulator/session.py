@@ -76,6 +76,11 @@ class Session:
         """The links that are attached."""
         return self._links.values()
 
+    @property
+    def used(self) -> bool:
+        """Whether a link of a queue is attached."""
+        return any(link.of_queue for link in self._links.values())
+
     def now(self) -> float:
         """Seconds by the loop's clock."""
         return self._loop.time()

@@ -19,7 +19,7 @@ from .calls import Call, Parcel, Receipt
 from .encoding import utc
 from .packing import Shipment, packed
 from .patience import Patience
-from .sender_link import SenderLink
+from .sender_link import SenderLink, Use
 
 #: How long failures that pass are waited out, in seconds.
 _PATIENCE: Final = 30.0
@@ -80,7 +80,7 @@ class Outbox:
         """Each group holds what one call sends; `when` is when they are scheduled for by an operation of its own."""
         deadline = min(group[0].call.deadline for group in groups)
         try:
-            shipments = await self._attempt(lambda sender: packed(sender, groups), deadline)
+            shipments = await self._attempt("send", lambda sender: packed(sender, groups), deadline)
         except QueueUnavailable as error:
             for group in groups:
                 _account(group, error)
@@ -89,30 +89,33 @@ class Outbox:
             await self._ship(shipment, when)
 
     async def _ship(self, shipment: Shipment, when: float | None) -> None:
-        parcels = shipment.parcels
+        parcels, payload = shipment
         deadline = min(parcel.call.deadline for parcel in parcels)
         try:
             if when is None:
-                await self._attempt(lambda sender: sender.send_messages(shipment.payload, timeout=_TO_SEND), deadline)
-                _account(parcels)
+                await self._attempt("send", lambda sender: sender.send_messages(payload, timeout=_TO_SEND), deadline)
             else:
-                wires = [parcel.wire for parcel in parcels]
-                numbers = await self._attempt(
-                    lambda sender: sender.schedule_messages(wires, utc(when), timeout=_TO_SEND), deadline
-                )
-                for parcel, number in zip(parcels, numbers, strict=True):
-                    parcel.call.receipt.numbers[parcel.message.message_id] = number
-                _account(parcels)
+                await self._schedule(parcels, when, deadline)
         except QueueUnavailable as error:
             if len(parcels) > 1 and _is_about_one(error):
                 for parcel in parcels:
                     await self._ship(Shipment([parcel], parcel.wire), when)
             else:
                 _account(parcels, error)
+        else:
+            _account(parcels)
 
-    async def _attempt(self, act: Callable[[ServiceBusSender], Awaitable[T]], deadline: float) -> T:
+    async def _schedule(self, parcels: list[Parcel], when: float, deadline: float) -> None:
+        wires = [parcel.wire for parcel in parcels]
+        numbers = await self._attempt(
+            "schedule", lambda sender: sender.schedule_messages(wires, utc(when), timeout=_TO_SEND), deadline
+        )
+        for parcel, number in zip(parcels, numbers, strict=True):
+            parcel.call.receipt.numbers[parcel.message.message_id] = number
+
+    async def _attempt(self, use: Use, act: Callable[[ServiceBusSender], Awaitable[T]], deadline: float) -> T:
         async def attempt() -> T:
-            async with asyncio.timeout(_TO_OPEN_AND_SEND), self._link.exclusive() as sender:
+            async with asyncio.timeout(_TO_OPEN_AND_SEND), self._link.exclusive(use) as sender:
                 return await act(sender)
 
         return await self._patience.until(deadline, attempt)

@@ -31,7 +31,7 @@ async def packed(sender: ServiceBusSender, groups: Sequence[Sequence[Parcel]]) -
     room = whole.max_size_in_bytes - _ENVELOPE
     packer = _Packer(sender, room, await sender.create_message_batch(room))
     for group in groups:
-        if len(group) > 1 and not await packer.fits(group):
+        if len(group) > 1 and packer.filling and not await packer.fits(group):
             await packer.begin()
         for parcel in group:
             await packer.add(parcel)
@@ -49,6 +49,11 @@ class _Packer:
         self._empty = empty.size_in_bytes
         self._batch = empty
         self._parcels: list[Parcel] = []
+
+    @property
+    def filling(self) -> bool:
+        """Whether there is something in the batch."""
+        return bool(self._parcels)
 
     async def begin(self) -> None:
         """Finish the batch, and begin another."""

@@ -30,6 +30,11 @@ class ReceiverLink:
         self._receiver: ServiceBusReceiver | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
+    @property
+    def receiver(self) -> ServiceBusReceiver | None:
+        """The one that is open."""
+        return self._receiver
+
     async def use(self, act: Callable[[ServiceBusReceiver], Awaitable[T]], seconds: float = 0.0) -> T:
         """What `act` returns. A passing failure is tried again on a new link: once, or for as long.
 
@@ -60,8 +65,6 @@ class ReceiverLink:
                 receiver._further_pull_receive_timeout = _GAP
                 try:
                     self._receiver = await receiver.__aenter__()
-                    c = receiver._handler._connection
-                    c._socket_timeout = 0.002
                 except BaseException:
                     self._close_later(receiver)
                     raise

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
 from azure.servicebus import ServiceBusReceivedMessage
@@ -64,21 +64,21 @@ class Reception:
     async def renew(self, delivery: Delivery) -> float:
         """Prolong the lock; its new end. Raises LockLost, QueueUnavailable."""
         message = self._message(delivery)
-        until = await self._settlements.settle(delivery.message_id, lambda link: link.renew_message_lock(message))
+        until = await self._settlements.perform(delivery.message_id, lambda link: link.renew_message_lock(message))
         leave_expiry_to_the_service(message)
         return until.timestamp()
 
     async def complete(self, delivery: Delivery) -> None:
         """Remove the message. Raises LockLost, QueueUnavailable."""
         message = self._message(delivery)
-        await self._settlements.settle(delivery.message_id, lambda link: link.complete_message(message))
-        self._held.pop(delivery.lock_token, None)
+        with self._forgetting(delivery):
+            await self._settlements.complete(delivery.message_id, message)
 
     async def release(self, delivery: Delivery) -> None:
         """Put the message back. Raises LockLost, QueueUnavailable."""
         message = self._message(delivery)
-        await self._settlements.settle(delivery.message_id, lambda link: link.abandon_message(message))
-        self._held.pop(delivery.lock_token, None)
+        with self._forgetting(delivery):
+            await self._settlements.perform(delivery.message_id, lambda link: link.abandon_message(message))
 
     async def peek(self, count: int, after: int) -> list[Delivery]:
         """Look at messages in any state. Raises QueueUnavailable."""
@@ -138,6 +138,17 @@ class Reception:
         shown = delivery.locked_until - max(delivery.enqueued_at, self._clock())
         if shown > 0:
             self.lock_duration = max(min(self.lock_duration, shown), _SHORTEST_LOCK)
+
+    @contextlib.contextmanager
+    def _forgetting(self, delivery: Delivery) -> Iterator[None]:
+        """Once it is settled or lost its lock is kept no longer; after another failure it can be tried again."""
+        try:
+            yield
+        except LockLost:
+            self._held.pop(delivery.lock_token, None)
+            raise
+        else:
+            self._held.pop(delivery.lock_token, None)
 
     def _message(self, delivery: Delivery) -> ServiceBusReceivedMessage:
         message = self._held.get(delivery.lock_token)

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from azure.servicebus.aio import ServiceBusSender
 
@@ -22,6 +22,9 @@ from .failures import HARMLESS
 log = logging.getLogger("boilermaker_fn.service_bus")
 
 _ATTACHED: Final = 3
+
+#: What a link is used for. Scheduling goes over a link of its own, which is detached when it is idle, on its own.
+Use: TypeAlias = Literal["send", "schedule"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,13 @@ class SenderLink:
         self._upkeep = upkeep
         self._lock = asyncio.Lock()
         self._sender: ServiceBusSender | None = None
-        self._used_at = 0.0
+        self._used_at: dict[Use, float] = {}
         self._replacing: asyncio.Task[ServiceBusSender] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     @contextlib.asynccontextmanager
-    async def exclusive(self) -> AsyncIterator[ServiceBusSender]:
+    async def exclusive(self, use: Use) -> AsyncIterator[ServiceBusSender]:
         """An open sender, for one user at a time. It is given up when the block raises, unless that is harmless."""
         async with self._lock:
             sender = await self._ready()
@@ -61,7 +64,7 @@ class SenderLink:
                     self._give_up(sender)
                 raise
             finally:
-                self._used_at = time.time()
+                self._used_at[use] = time.time()
 
     async def close(self) -> None:
         """Detach and disconnect; used again, it opens again."""
@@ -80,19 +83,25 @@ class SenderLink:
             await asyncio.wait([self._replacing])
         if not self._usable():
             self._give_up(self._sender)
-        if self._sender is None:
-            self._sender = await self._opened()
-            self._used_at = time.time()
-            if self._timer is None:
-                self._look_later()
-        return self._sender
+        if self._sender is not None:
+            return self._sender
+        sender = self._adopted(await self._opened())
+        if self._timer is None:
+            self._look_later()
+        return sender
+
+    def _adopted(self, sender: ServiceBusSender) -> ServiceBusSender:
+        self._give_up(self._sender)
+        self._sender = sender
+        self._used_at = {"send": time.time()}
+        return sender
 
     def _usable(self) -> bool:
         return self._sender is not None and self._idle() < self._upkeep.stale and is_attached(self._sender)
 
     def _idle(self) -> float:
         # Not the loop's clock: that one stands still while the machine sleeps.
-        return max(time.time() - self._used_at, 0.0)
+        return max(time.time() - min(self._used_at.values()), 0.0)
 
     async def _opened(self) -> ServiceBusSender:
         sender = self._make()
@@ -108,7 +117,7 @@ class SenderLink:
     def _look(self) -> None:
         self._timer = None
         if self._sender is None:
-            return
+            return  # whoever opens the next one will look after it
         self._look_later()
         if self._replacing is None and (self._idle() >= self._upkeep.idle or not is_attached(self._sender)):
             self._replacing = asyncio.ensure_future(self._opened())
@@ -121,8 +130,7 @@ class SenderLink:
         if (error := opening.exception()) is not None:
             log.info("the idle link for sending could not be replaced, next try in %g s: %s", self._upkeep.look, error)
             return
-        self._give_up(self._sender)
-        self._sender, self._used_at = opening.result(), time.time()
+        self._adopted(opening.result())
 
     def _give_up(self, sender: ServiceBusSender | None) -> None:
         if sender is not None and sender is self._sender:

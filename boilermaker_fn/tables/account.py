@@ -104,6 +104,10 @@ def _problem(
         return "a connection string says where and who: give it, or an endpoint and a credential"
     if connection_string is not None and (problem := problem_with_storage(connection_string)) is not None:
         return f"the connection string {problem}"
+    if endpoint is not None and "?" in endpoint:
+        return (
+            "the endpoint holds more than an address (which is not shown): a SAS token belongs in a connection string"
+        )
     if endpoint is not None and "://" in endpoint and not endpoint.startswith("https://"):
         return (
             f"the endpoint is {shown(endpoint)}: an identity's token is only sent over https://; for Azurite give a "

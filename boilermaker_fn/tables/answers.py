@@ -85,6 +85,11 @@ def remedy(error: AzureError | TimeoutError) -> str:
     from aiohttp import ClientConnectorDNSError
 
     said = answer(error)
+    if said is Answer.Denied and getattr(error, "response", None) is None:
+        return (
+            "there is no identity to ask with: sign in (az login), or where this runs in Azure give it a managed "
+            "identity (with AZURE_CLIENT_ID if it is a user-assigned one)"
+        )
     if said is Answer.Denied:
         return (
             "give the identity this runs as the role 'Storage Table Data Contributor' on the storage account (it takes "

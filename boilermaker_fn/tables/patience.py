@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ..errors import LimitExceeded, StoreUnavailable
+from ..errors import BoilermakerError, LimitExceeded, StoreUnavailable
 from ..per_loop import PerLoop
 from .answers import Answer, answer, described, remedy
 from .turns import Turns
@@ -55,6 +55,9 @@ class Patience:
             try:
                 async with asyncio.timeout_at(min(end, loop.time() + _ATTEMPT)):
                     found = await attempt(unseen)
+            except BoilermakerError:  # about the rows
+                turns.answered()
+                raise
             except (AzureError, TimeoutError) as error:
                 said = answer(error)
                 unseen = unseen or said is Answer.Unknown

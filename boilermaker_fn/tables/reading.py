@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..entities import Entity, Page, Value, Where
+from ..errors import LimitExceeded
 from .answers import Answer, answer
 from .values import PARTITION, ROW, to_entity
 
@@ -30,12 +31,10 @@ async def read(client: TableClient, partition: str, row: str, select: list[str] 
 async def page(
     client: TableClient, wanted: str, select: list[str] | None, limit: int, continuation: str | None
 ) -> Page:
-    """One page of what a filter leaves; an empty one if there is no table. Raises AzureError."""
+    """One page of what a filter leaves; an empty one if there is no table. Raises LimitExceeded, AzureError."""
     from azure.core.exceptions import HttpResponseError
 
-    # The SDK's token is a mapping of two keys; ours is a text that another process can go on with.
-    token: Any = None if continuation is None else dict(zip((PARTITION, ROW), json.loads(continuation), strict=True))
-    pages: Any = client.query_entities(wanted, results_per_page=limit, select=select).by_page(token)
+    pages: Any = client.query_entities(wanted, results_per_page=limit, select=select).by_page(_token(continuation))
     try:
         entities = [to_entity(found) async for found in await anext(pages)]
     except HttpResponseError as error:
@@ -44,6 +43,18 @@ async def page(
         raise
     following = pages.continuation_token
     return Page(entities, json.dumps([following[PARTITION], following[ROW]]) if following else None)
+
+
+def _token(continuation: str | None) -> Any:
+    # The SDK's is a mapping of two keys; ours is a text, that another process can go on with.
+    if continuation is None:
+        return None
+    try:
+        return dict(zip((PARTITION, ROW), json.loads(continuation), strict=True))
+    except (ValueError, TypeError):
+        raise LimitExceeded(
+            f"continuation {continuation[:80]!r} does not come from a table in Azure: begin the query anew"
+        ) from None
 
 
 def filter_of(partition: str, first: str, before: str | None, where: Sequence[Where]) -> str:

@@ -41,7 +41,8 @@ class Bound:
 def configure(*, json: bool | None = None, level: int | str = logging.INFO, stream: TextIO | None = None) -> None:
     """Write all log lines of the process, ours and the standard library's, through structlog to `stream` (stderr).
 
-    `json` None means: readable on a terminal, JSON anywhere else. Call it once, at start.
+    `json` None means: readable on a terminal, JSON anywhere else. Azure's SDKs, which at `INFO` tell of every request
+    and every step of a connection, are heard from `WARNING` on, unless `level` is below `INFO`. Call it once, at start.
     """
     stream = stream or sys.stderr
     if stream is None:  # a program without a console
@@ -52,6 +53,7 @@ def configure(*, json: bool | None = None, level: int | str = logging.INFO, stre
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger("azure").setLevel(logging.WARNING if root.level == logging.INFO else logging.NOTSET)
 
 
 def configure_if_nobody_has(level: int | str = logging.INFO) -> None:

@@ -15,10 +15,16 @@ from typing import Any
 import pytest
 
 from boilermaker_fn import Boilermaker, retries
+from boilermaker_fn.config import Config
+from boilermaker_fn.emulator import Emulator
 from boilermaker_fn.local import LocalEngine
+from boilermaker_fn.local.queue import Rules
+from boilermaker_fn.service_bus import AzureServiceBus
 from boilermaker_fn.task import TaskStatus
+from tests.emulated import emulated
 from tests.stage import ManualClock, Stage, staged
 
+QUEUE = "orders"
 FOLDER = Path(__file__).parent / "snippets"
 SNIPPETS = {
     f"{page.stem}: {name}": code
@@ -28,10 +34,6 @@ SNIPPETS = {
 
 #: Not run yet, and why.
 LEFT_OUT = {
-    "basic-concepts: explicit configuration": "Config is not there yet",
-    "basic-concepts: managed identity": "Config is not there yet",
-    "index: basic usage": "AzureServiceBus.from_config is not there yet",
-    "index: running workers": "AzureServiceBus.from_config is not there yet",
     "index: task graph": "TaskGraphBuilder is not there yet",
 }
 
@@ -285,8 +287,62 @@ async def test_chain_that_breaks(stage: Stage) -> None:
     assert stage.app.state == [("step1", "fail"), ("cleanup_handler",)]
 
 
+def on_the_emulator(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_BUS_CONNECTION_STRING", emulator.connection_string)
+    monkeypatch.setenv("SERVICE_BUS_QUEUE_NAME", QUEUE)
+
+
+async def test_explicit_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_BUS_NAMESPACE_URL", "https://shop.servicebus.windows.net")
+    monkeypatch.setenv("SERVICE_BUS_QUEUE_NAME", QUEUE)
+    config = (await snippet("explicit configuration"))["config"]
+    assert config.service_bus_namespace_url == "https://my-namespace.servicebus.windows.net"
+    assert config.service_bus_queue_name == "my-queue"
+    engine = AzureServiceBus.from_config(config)
+    assert (engine.name, engine.queue) == ("Service Bus my-namespace.servicebus.windows.net", "my-queue")
+
+
+async def test_managed_identity() -> None:
+    config = (await snippet("managed identity", Config=Config))["config"]
+    credential = config.az_credential()
+    assert "ManagedIdentityCredential" in {type(one).__name__ for one in credential.credentials}
+    await credential.close()
+
+
+async def test_basic_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with emulated({QUEUE: Rules(), f"{QUEUE}-dead-letters": Rules()}) as emulator:
+        on_the_emulator(emulator, monkeypatch)
+        names = await run("index: basic usage")
+        app = names["app"]
+        await names["publish_tasks"]()
+        inbox = app.shell.wiring.engine.inbox(QUEUE)
+        async with app, asyncio.timeout(60):
+            while await inbox.peek(1):
+                await asyncio.sleep(0.1)  # as long as they are worked on
+        assert app.state.data == {"processed_count": 2}
+
+
+async def test_running_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with emulated({QUEUE: Rules(), f"{QUEUE}-dead-letters": Rules()}) as emulator:
+        on_the_emulator(emulator, monkeypatch)
+
+        async def process_data(state: list[str], data_id: str) -> None:
+            state.append(data_id)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        names = await run("index: running workers", AppState=list, process_data=process_data)
+        app = names["app"]
+        await app.apply_async(process_data, "data_123")
+        async with asyncio.timeout(60):
+            await names["run_worker"]()  # until the signal
+        assert app.state == ["data_123"]
+        assert await app.shell.wiring.engine.inbox(QUEUE).peek(1) == []
+        await app.close()
+
+
 def test_every_snippet_is_run_or_left_out_for_a_reason() -> None:
     assert len(SNIPPETS) == 20
     assert set(LEFT_OUT) <= set(SNIPPETS)
-    named = set(re.findall(r'snippet\(\s*"([^"]+)"', Path(__file__).read_text()))
-    assert {f"basic-concepts: {name}" for name in named} | set(LEFT_OUT) == set(SNIPPETS)
+    text = Path(__file__).read_text()
+    named = {f"basic-concepts: {name}" for name in re.findall(r'snippet\(\s*"([^"]+)"', text)}
+    assert named | set(re.findall(r'run\("(index: [^"]+)"', text)) | set(LEFT_OUT) == set(SNIPPETS)

@@ -13,8 +13,8 @@ from boilermaker_fn.local import LocalEngine
 from boilermaker_fn.local.queue import Rules
 from boilermaker_fn.messages import DEAD_LETTER_SUFFIX
 from boilermaker_fn.ports import Engine, Inbox, Table, Transport
-from boilermaker_fn.tables import AzureTable
 from boilermaker_fn.service_bus import AzureServiceBus
+from boilermaker_fn.tables import AzureTable
 from tests.azurite import a_table_name, connection_string
 from tests.emulated import emulated
 

@@ -85,7 +85,7 @@ def test_against_emulator_and_azurite(azurite: int, tmp_path: Path, monkeypatch:
         "queue",
         "clock",
     }
-    assert "warning   table" in well.stdout
+    assert "warning  table" in well.stdout
     assert "is not there yet" in well.stdout
     assert well.stderr == "no problems, 1 warning\n"
     assert ill.exit_code == 2
@@ -105,7 +105,7 @@ def test_on_a_terminal_remedies_stand_below(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert "does not exist" in lines[1]
-    assert lines[2].strip().startswith("create it: az xxx")
+    assert lines[2].strip().startswith("-> create it: az xxx")
 
 
 def test_the_doctor_asks_for_no_loop_of_its_own() -> None:

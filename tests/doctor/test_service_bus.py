@@ -169,6 +169,15 @@ async def test_a_queue_that_is_missing(emulator: Emulator) -> None:
     assert "correct SERVICE_BUS_QUEUE_NAME" in finding.remedy
 
 
+async def test_a_queue_that_the_connection_string_is_not_for(emulator: Emulator) -> None:
+    text = f"{emulator.connection_string}EntityPath={ORDERS};"
+    async with Namespace(Access(None, None, text)) as namespace:
+        (finding,) = await examined(namespace, LAKE, NEEDS, None)
+        (other,) = await examined(namespace, ORDERS, NEEDS, None)
+    assert (finding.level, other.level) == (Level.PROBLEM, Level.OK)
+    assert finding.found == "is out of reach: the connection string is for 'orders' only (EntityPath)"
+
+
 async def test_all_queues_of_an_app_are_looked_at(emulator: Emulator) -> None:
     app = app_on(emulator, "careless", "pond")
 

@@ -66,10 +66,13 @@ class Process:
         raise AssertionError(f"{self._popen.args}: no {pattern!r}, exit code {self._popen.poll()}:\n{self.words}")
 
     def write(self, line: str) -> None:
-        """Give it a line to read."""
+        """Give it a line to read. Raises AssertionError with what it wrote when it has ended."""
         assert self._popen.stdin is not None
-        self._popen.stdin.write(line.encode() + b"\n")
-        self._popen.stdin.flush()
+        try:
+            self._popen.stdin.write(line.encode() + b"\n")
+            self._popen.stdin.flush()
+        except BrokenPipeError:
+            raise AssertionError(f"{self._popen.args} has ended:\n{self.words}") from None
 
     def terminate(self) -> int:
         """SIGTERM, and wait for its end; its exit code."""

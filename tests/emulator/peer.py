@@ -41,6 +41,7 @@ from boilermaker_fn.emulator.amqp.values import Symbol, UByte, UInt
 P = TypeVar("P", bound=tuple[Any, ...])
 
 PATIENCE = 5.0
+ACCEPTED = Accepted()
 
 
 def message(message_id: str, body: bytes = b"body", **properties: Any) -> bytes:
@@ -161,12 +162,12 @@ class Peer:
         )
 
     def transfer(self, payload: bytes, handle: int = 0, *, message_format: int = 0, **fields: Any) -> int:
-        """Send a message in one frame; returns its delivery id."""
+        """Send a message, in as many frames as it needs; returns its delivery id."""
         delivery_id, self._next = self._next, self._next + 1
-        self.send(
-            Transfer(UInt(handle), UInt(delivery_id), b"tag", UInt(message_format), **{"settled": False, **fields}),
-            payload,
-        )
+        for start in range(0, max(len(payload), 1), 60_000):
+            more = start + 60_000 < len(payload)
+            one = Transfer(UInt(handle), UInt(delivery_id), b"tag", UInt(message_format), more=more)
+            self.send(one._replace(**{"settled": False, **fields}), payload[start : start + 60_000])
         return delivery_id
 
     async def put(self, payload: bytes, handle: int = 0, **fields: Any) -> Any:
@@ -185,10 +186,10 @@ class Peer:
                 if not performative.more:
                     return first, whole
 
-    async def settle(self, transfer: Transfer, state: Any = None) -> Any:
+    async def settle(self, transfer: Transfer, state: Any = ACCEPTED) -> Any:
         """Settle a delivery and return what the server says to that."""
         assert transfer.delivery_id is not None
-        self.send(Disposition(True, transfer.delivery_id, state=state or Accepted()))
+        self.send(Disposition(True, transfer.delivery_id, state=state))
         return (await self.until(Disposition)).state
 
     async def ask(self, operation: str, body: Any, handle: int = 10) -> tuple[dict[str, Any], Any]:

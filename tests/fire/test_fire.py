@@ -7,6 +7,7 @@ lost, tasks are published twice. FIRE_SEED and FIRE_TASKS choose another run.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,7 @@ QUEUES: Final = {QUEUE: Rules(lock_duration=LOCK, max_delivery_count=100), LAKE:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the SDK forgets the sockets of broken connections
 async def test_every_task_ends_exactly_once_under_fire(tmp_path: Path) -> None:
     chance = Random(SEED)
     with EmulatorProcess(tmp_path, QUEUES) as emulator:
@@ -57,14 +59,17 @@ async def test_every_task_ends_exactly_once_under_fire(tmp_path: Path) -> None:
                 rows = await endings(app, workload, chance, emulator)
                 await until_empty(emulator.connection_string)
             await app.close()
+            gc.collect()  # those sockets, while their warnings count as expected
         letters = await messages_in(emulator.connection_string, LAKE)
 
+    runs = Counter(map(int, (tmp_path / "runs").read_text().split()))
+    lost = sum(worker.words.count("is lost") for worker in workers)
+    print(f"{TASKS} tasks, {chaos.cuts} cuts, {KILLS} kills, {lost} locks lost, {runs.total()} runs")
     assert chaos.cuts >= TASKS // 200, "the fire was too cool"
-    assert sum(worker.words.count("is lost") for worker in workers) >= STALLS, "no lock was lost"
+    assert lost >= STALLS, "no lock was lost"
     check(workload, rows)
     assert {properties_of(letter)[DEAD_LETTER_REASON] for letter in letters} <= {Reason.TaskFailed}
     assert sorted(properties_of(letter)["task_id"] for letter in letters) == sorted(workload.failing)
-    runs = Counter(map(int, (tmp_path / "runs").read_text().split()))
     assert sorted(runs) == list(range(TASKS))
     assert all(runs[workload.numbers[task_id]] >= 2 for task_id in workload.retrying)
 

@@ -10,15 +10,14 @@ import pytest
 from azure.functions.servicebus import ServiceBusMessage
 
 from boilermaker_fn import Boilermaker
-from boilermaker_fn.envelopes import decode
 from boilermaker_fn.errors import Held
 from boilermaker_fn.functions import function_app
 from boilermaker_fn.local import LocalEngine
 from boilermaker_fn.messages import DEAD_LETTER_REASON
 from boilermaker_fn.outcomes import Reason
 from boilermaker_fn.task.result import TaskStatus
-from tests.host.host import FunctionsHost
-from tests.host.seen import QUEUE, Seen, message, settings, task
+from tests.host.host import FunctionsHost, RequestFailed
+from tests.host.seen import Seen, message, settings, task
 
 _APP = """
 import asyncio, time
@@ -74,14 +73,14 @@ async def test_the_host_hears_which_task_blocked_the_loop_and_for_how_long(place
 
 async def test_an_app_whose_host_json_is_wrong_does_not_start(place: Path) -> None:
     (place / "host.json").write_text('{"version": "2.0", "functionTimeout": "00:10:00"}')
-    with pytest.raises(Exception, match=r"functionTimeout is 00:10:00 .* maxAutoLockRenewalDuration 00:05:00"):
-        with FunctionsHost(place, settings(place / "tasks.db")):
-            pass
+    wrong = r"functionTimeout is 00:10:00 \(600 s\) and .*maxAutoLockRenewalDuration 00:05:00 \(300 s\)"
+    with pytest.raises(RequestFailed, match=wrong), FunctionsHost(place, settings(place / "tasks.db")):
+        pass
 
 
 async def test_interrupted_work_goes_back_and_no_attempt_is_used(tmp_path: Path) -> None:
     engine = LocalEngine(tmp_path / "tasks.db")
-    app, started = Boilermaker(engine=engine), asyncio.Event()
+    app, started = Boilermaker(None, engine), asyncio.Event()
     began: list[str] = []
 
     @app.task(max_retries=3)

@@ -202,17 +202,8 @@ def test_each_event_loop_has_its_own_runner() -> None:
 # -- files of the repository -------------------------------------------------------------------------------------------
 
 
-def seconds(span: str) -> float:
-    hours, minutes, rest = span.split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + float(rest)
-
-
-def test_locks_are_renewed_for_longer_than_a_function_may_run() -> None:
-    host = json.loads((ROOT / "host.json").read_text())
-    service_bus = host["extensions"]["serviceBus"]
-    assert seconds(host["functionTimeout"]) < seconds(service_bus["maxAutoLockRenewalDuration"])
-    assert service_bus["autoCompleteMessages"] is True
-    assert service_bus["prefetchCount"] == 0
+def test_no_message_waits_in_the_memory_of_a_host() -> None:
+    assert json.loads((ROOT / "host.json").read_text())["extensions"]["serviceBus"]["prefetchCount"] == 0
 
 
 def test_the_sample_settings_are_those_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,3 +214,6 @@ def test_the_sample_settings_are_those_that_are_read(monkeypatch: pytest.MonkeyP
     assert config.service_bus_namespace_url == values["ServiceBusConnection__fullyQualifiedNamespace"]
     assert config.service_bus_queue_name == values["SERVICE_BUS_QUEUE_NAME"]
     assert config.dead_letter_queue == values["DEAD_LETTER_QUEUE_NAME"]
+    assert config.boilermaker_table_name == values["BOILERMAKER_TABLE_NAME"]
+    assert config.table_connection_string == values["AzureWebJobsStorage"]
+    assert config.problems() == []

@@ -1,4 +1,4 @@
-"""What is published, and what does it run in? The files that .funcignore lets through, in an environment of their own."""
+"""What is published, and what does it run in? The files that .funcignore lets through, and an environment for them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ ROOT: Final = Path(__file__).parents[2]
 #: Plays the part of Azure's image; an app does not bring it along.
 _RUNTIME: Final = ("azure-functions-runtime", "grpcio", "protobuf")
 
-#: Whether a path, relative and with a slash at its end if it is a directory, is left out.
+#: Whether a path is left out; it is relative, and has a slash at its end if it is a directory.
 Ignored: TypeAlias = Callable[[str], bool]
+#: What a tool makes of the text of .funcignore.
+Reading: TypeAlias = Callable[[str], Ignored]
 
 
 def as_git(text: str) -> Ignored:
@@ -35,7 +37,8 @@ def as_core_tools(text: str) -> Ignored:
     lines = [line.strip().removeprefix("/") for line in text.splitlines() if line.strip() and line[0] != "#"]
     assert not any(line.startswith("!") for line in lines), "func gives a line with ! another meaning than Git"
     patterns = [re.escape(line).replace(r"\*\*", ".+").replace(r"\*", "[^/]+") for line in lines]
-    return re.compile("|".join(patterns)).match  # type: ignore[return-value]
+    beginning = re.compile("|".join(patterns))
+    return lambda path: beginning.match(path) is not None
 
 
 def published(root: Path, ignored: Ignored) -> Iterator[str]:
@@ -79,7 +82,16 @@ def front(at: Path) -> Path:
 
 
 def _pip(python: Path, *wanted: str) -> None:
-    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
     done = subprocess.run(
         [*command, "--constraint", str(ROOT / "constraints.txt"), *wanted], capture_output=True, text=True, check=False
     )

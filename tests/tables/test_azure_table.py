@@ -7,6 +7,7 @@ import datetime
 import uuid
 
 import pytest
+from azure.core.exceptions import ClientAuthenticationError
 from azure.data.tables.aio import TableClient, TableServiceClient
 
 from boilermaker_fn import Boilermaker
@@ -130,6 +131,20 @@ async def test_a_wrong_key(azurite, name):
     await table.close()
 
 
+async def test_there_is_no_identity(name):
+    class Nobody:
+        async def get_token(self, *scopes, **options):
+            raise ClientAuthenticationError("Nobody failed to retrieve a token.\nIt tried for long.")
+
+        async def close(self):
+            pass
+
+    table = AzureTable("https://127.0.0.1:1", name, Nobody())
+    with pytest.raises(StoreUnavailable, match=r"Nobody failed to retrieve a token\. \(tried once\): .*az login"):
+        await table.read("p", "r")
+    await table.close()
+
+
 async def test_a_host_that_does_not_resolve(name):
     text = "AccountName=nobody;AccountKey=a2V5;TableEndpoint=http://nobody.table.invalid"
     table = AzureTable(table_name=name, connection_string=text, deadline=0.3)
@@ -218,6 +233,12 @@ async def test_a_page_goes_on_in_another_process(azurite, name, direct):
     rest = await other.query("p", where=[Where("n", "gt", 0)], continuation=page.continuation)
     assert [entity.row for entity in [*page.entities, *rest.entities]] == ["it's 1", "it's 2", "it's 3", "it's 4"]
     await other.close()
+
+
+async def test_a_page_of_another_store(direct):
+    for continuation in ("row-17", "[1]", "7"):
+        with pytest.raises(LimitExceeded, match="begin the query anew"):
+            await direct.query("p", continuation=continuation)
 
 
 async def test_a_page_of_nothing_that_goes_on(table, direct, proxy):

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from boilermaker_fn.config import Config, configured, named
 from boilermaker_fn.errors import ConfigurationError
+from boilermaker_fn.tables import AzureTable
 
 KEY = "c2VjcmV0LWtleS1vZi10aGUtbmFtZXNwYWNl"
 SERVICE_BUS = f"Endpoint=sb://shop.servicebus.windows.net/;SharedAccessKeyName=Root;SharedAccessKey={KEY}"
@@ -415,6 +416,12 @@ def test_repr_shows_what_is_no_secret() -> None:
     assert f"service_bus_namespace_url={URL!r}" in repr(config)
     assert "Credential" not in repr(config)
     assert "table_storage_connection_string=SecretStr('**********')" in repr(config)
+
+
+def test_a_secret_in_the_address_of_a_table_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="holds more than an address") as refused:
+        AzureTable(f"https://shop.table.core.windows.net/?sig={KEY}")
+    assert KEY not in str(refused.value)
 
 
 def test_a_secret_of_a_wrong_type_is_not_shown() -> None:

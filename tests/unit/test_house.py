@@ -14,12 +14,12 @@ MAX_LINES = 300
 
 # From the ground up; a module may import from its own row and from rows before it.
 ROWS: dict[str, list[str]] = {
-    "base": ["errors", "ids", "exc", "per_loop"],
+    "base": ["errors", "ids", "exc", "per_loop", "connection_strings"],
     "domain": ["failure", "retries", "messages", "entities", "outcomes", "effects", "task"],
     "core": ["envelopes", "dead_letters", "follow_ups", "rules", "result_rows", "delivery"],
     "ports": ["ports"],
     "adapters": ["local", "service_bus", "tables", "telemetry"],
-    "wiring": ["results", "config", "wiring"],
+    "wiring": ["results", "config_problems", "config", "wiring"],
     "shell": [
         "describe", "json_values", "signature", "registry", "attempts", "threads", "processes", "blocking", "execution", "options",
         "handle", "runner", "publishing", "shell", "publisher", "sync_client", "worker", "app", "host_settings",

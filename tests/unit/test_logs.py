@@ -25,6 +25,7 @@ def lines() -> Iterator[io.StringIO]:
     yield stream
     root.handlers[:], level = before
     root.setLevel(level)
+    logging.getLogger("azure").setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
 
@@ -130,6 +131,7 @@ def test_on_a_terminal_lines_are_for_people() -> None:
     logging.getLogger("any").warning("a %s", "message")
     root.handlers[:], level = before
     root.setLevel(level)
+    logging.getLogger("azure").setLevel(logging.NOTSET)
     structlog.reset_defaults()
     assert "a message" in stream.getvalue()
     assert "{" not in stream.getvalue()
@@ -140,3 +142,12 @@ def test_an_application_that_has_set_up_logging_is_left_alone() -> None:
     assert handlers  # pytest's
     logs.configure_if_nobody_has()
     assert logging.getLogger().handlers == handlers
+
+
+@pytest.mark.parametrize(("level", "heard"), [(logging.INFO, ["loud"]), (logging.DEBUG, ["quiet", "loud"])])
+def test_the_sdks_say_only_what_is_wrong(lines: io.StringIO, level: int, heard: list[str]) -> None:
+    logs.configure(json=True, level=level, stream=lines)
+    sdk = logging.getLogger("azure.servicebus._pyamqp")
+    sdk.info("quiet")
+    sdk.warning("loud")
+    assert [line["event"] for line in parsed(lines)] == heard

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from boilermaker_fn.emulator.amqp.composites import decode_performative
 from boilermaker_fn.emulator.amqp.frames import AMQP, HEADER_SIZE
 from boilermaker_fn.emulator.amqp.messages import APPLICATION_PROPERTIES, DATA, map_of, sections
 from boilermaker_fn.emulator.amqp.performatives import (
@@ -20,7 +21,6 @@ from boilermaker_fn.emulator.amqp.performatives import (
     Disposition,
     Performative,
     Transfer,
-    decode_performative,
 )
 
 _BATCH: Final = 0x80013700

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ...config import configured
+from ...config import named
 from ...ports import Table
 from ...wiring import Wiring, wired
 
@@ -51,7 +51,7 @@ async def _over_amqp(file: Path, table: Table) -> AsyncIterator[tuple[Wiring, st
     from ...local.queue import Rules
     from ...service_bus import AzureServiceBus
 
-    config, queues = configured(), file.with_suffix(".queues.db")
+    config, queues = named(), file.with_suffix(".queues.db")
     rules = Rules(lock_duration=_LOCK)
     names = (config.service_bus_queue_name, config.dead_letter_queue)
     queues.parent.mkdir(parents=True, exist_ok=True)

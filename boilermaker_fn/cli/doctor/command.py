@@ -10,7 +10,7 @@ import click
 
 from ...app import Boilermaker
 from ..exits import OK, USAGE
-from ..output import console, one_line, print_json
+from ..output import one_line, print_json
 from ..places import app_option, json_option
 from .findings import Finding, Level, worst
 
@@ -41,16 +41,11 @@ def doctor(app: Boilermaker | None, as_json: bool) -> None:
 def _print(found: list[Finding]) -> None:
     """A finding with its remedy below it on a terminal, and beside it in a pipe."""
     width = max(len(finding.check) for finding in found)
-    wide = sys.stdout.isatty()
-    screen = console()
+    between = f"\n{'':{len(Level.PROBLEM) + width + 4}}-> " if sys.stdout.isatty() else "  -> "
     for finding in found:
-        head = f"{finding.level:8}  {finding.check:{width}}  {one_line(finding.found)}"
-        if not wide:
-            click.echo(f"{head}  -> {one_line(finding.remedy)}" if finding.remedy else head)
-            continue
-        screen.print(head, style=_COLOURS[finding.level], soft_wrap=True)
-        if finding.remedy:
-            screen.print(f"{'':8}  {'':{width}}  {finding.remedy}", soft_wrap=True)
+        level = click.style(f"{finding.level:{len(Level.PROBLEM)}}", fg=_COLOURS[finding.level])
+        remedy = f"{between}{one_line(finding.remedy)}" if finding.remedy else ""
+        click.echo(f"{level}  {finding.check:{width}}  {one_line(finding.found)}{remedy}")
     problems = sum(finding.level is Level.PROBLEM for finding in found)
     warnings = sum(finding.level is Level.WARNING for finding in found)
     click.echo(f"{_counted(problems, 'problem')}, {_counted(warnings, 'warning')}", err=True)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from azure.core.credentials_async import AsyncTokenCredential
 
-from ...connection_strings import parts_of
+from ...connection_strings import entity_of, parts_of
 from ...service_bus.access import Access
 from .findings import Finding, ok, problem
 
@@ -59,6 +59,11 @@ class Namespace:
     def keyed(self) -> bool:
         """Whether a key says who this is, and no identity."""
         return self.credential is None
+
+    @property
+    def entity(self) -> str | None:
+        """The only queue that the connection string is for; None: it is for all."""
+        return entity_of(self._access.connection_string or "")
 
     @property
     def manageable(self) -> bool:

@@ -37,6 +37,9 @@ _HOW_TO_MAKE: Final = (
 
 async def examined(namespace: Namespace, queue: str, needs: Needs, principal: str | None) -> list[Finding]:
     """What there is to say of one queue; `principal` is the object id of whom this runs as, where that is known."""
+    if namespace.entity not in (None, queue):
+        why = f"is out of reach: the connection string is for {namespace.entity!r} only (EntityPath)"
+        return [problem(f"queue {queue}", why, "use a connection string of the namespace")]
     client = namespace.client
     sender, receiver = client.get_queue_sender(queue), client.get_queue_receiver(queue)
     async with contextlib.AsyncExitStack() as links:

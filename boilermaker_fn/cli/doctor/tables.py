@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from azure.core.exceptions import AzureError
 from azure.data.tables.aio import TableClient
 
+from ...connection_strings import host_of
 from ...tables.account import Account
 from ...tables.answers import Answer, answer, described, remedy
 from .findings import Finding, ok, problem, warning
@@ -72,4 +73,6 @@ def _failed(
         return warning(_CHECK, f"{name} is not there yet", "nothing, if the name is right: the first write makes it")
     if said is Answer.Denied and hasattr(client.credential, "get_token"):
         return problem(_CHECK, found, how_to_give(TABLES, account_scope(client.account_name or ""), principal))
+    if said is Answer.NotSent and host_of(client.url) in ("127.0.0.1", "localhost"):
+        return problem(_CHECK, found, "start Azurite (azurite-table), or correct its port in the connection string")
     return problem(_CHECK, found, remedy(error))
