@@ -32,6 +32,9 @@ lint: $(VENV)/.dev ## check style and types
 docs: $(VENV)/.dev ## run the code in the documentation and follow its links
 	$(BIN)/pytest -q tests/unit/test_docs.py
 
+requirements: $(VENV)/.dev ## write requirements.txt, what is installed in Azure
+	$(BIN)/python infra/requirements.py
+
 azurite: ## install the table emulator that tests use, if npm is there
 	@test -x $(AZURITE) || { \
 	    command -v npm >/dev/null || { echo "npm is not there: tests against Azurite will be skipped"; exit 0; }; \

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -154,11 +154,10 @@ class Config(BaseSettings):
         """The credential for Service Bus and tables: the one given, else a new one, which is the caller's to close."""
         given = self.service_bus_credential
         if given is not None:
-            credential: AsyncTokenCredential = given() if callable(given) else given
-            return credential
+            return cast("AsyncTokenCredential", given() if callable(given) else given)
         from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 
-        if self.trigger_credential == MANAGED_IDENTITY:  # who publishes is then who the trigger is
+        if (self.trigger_credential or "").lower() == MANAGED_IDENTITY:  # who publishes is then who the trigger is
             return ManagedIdentityCredential(client_id=self.azure_client_id)
         include = self.azure_credential_include_msi
         if include is None:
@@ -195,7 +194,8 @@ def _read() -> tuple[Config, list[str]]:
     except ValidationError as error:
         wrong = error.errors()
         misread = [f"{str(one['loc'][0]).upper()} is {shown(one['input'])}: {one['msg']}" for one in wrong]
-        return Config(**{str(one["loc"][0]): None for one in wrong}), misread
+        unset: dict[str, Any] = {str(one["loc"][0]): None for one in wrong}
+        return Config(**unset), misread
 
 
 def _without(problems: list[str], config: C) -> C:

@@ -92,10 +92,10 @@ class IncomingLink(Link):
         if self._first is None:
             self._first = transfer
         self._size += len(payload)
-        if self._size <= self._max:
-            self._parts.append(payload)
-        else:
+        if self._size > self._max:
             self._parts.clear()
+        elif payload:
+            self._parts.append(payload)
         if transfer.more and not transfer.aborted:
             return
         first, size, parts = self._first, self._size, self._parts
@@ -175,9 +175,8 @@ class OutgoingLink(Link):
         for start in range(0, len(payload), size):
             more = start + size < len(payload)
             part = payload if start == 0 and not more else payload[start : start + size]
-            session.send_transfer(
-                transfer(session.channel, self.handle, delivery_id, tag, part, settled=settled, more=more)
-            )
+            encoded = transfer(session.channel, self.handle, delivery_id, tag, part, settled=settled, more=more)
+            session.send_transfer(self.handle, encoded)
 
     def drained(self) -> None:
         """There is nothing more to send: use up the credit, as the client asked."""

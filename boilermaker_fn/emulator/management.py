@@ -82,19 +82,16 @@ async def _peek(host: Host, queue: str, body: dict[Value, Value]) -> Answer:
 
 async def _settle(host: Host, queue: str, body: dict[Value, Value]) -> Answer:
     status = body.get("disposition-status")
-    changes = dict(property_values(body.get("properties-to-modify")))
-    settle: Callable[[UUID], Awaitable[None]]
-    if status == "completed":
-        settle = lambda token: host.broker.complete(queue, token)  # noqa: E731
-    elif status == "abandoned":
-        settle = lambda token: host.broker.abandon(queue, token, changes)  # noqa: E731
-    elif status == "suspended":
-        reasons = {**changes, **_reasons(body)}
-        settle = lambda token: host.broker.dead_letter(queue, token, reasons)  # noqa: E731
-    else:
+    if status not in ("completed", "abandoned", "suspended"):
         raise Refused(NOT_IMPLEMENTED, f"the emulator does not settle as {status!r}; deferral is left out")
+    changes = property_values(body.get("properties-to-modify"))
     for token in _typed(body, "lock-tokens", UUID):
-        await settle(token)
+        if status == "completed":
+            await host.broker.complete(queue, token)
+        elif status == "abandoned":
+            await host.broker.abandon(queue, token, changes)
+        else:
+            await host.broker.dead_letter(queue, token, {**changes, **_reasons(body)})
     return Answer(200)
 
 

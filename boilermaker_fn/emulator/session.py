@@ -66,7 +66,8 @@ class Session:
         self._next_incoming = int(begin.next_outgoing_id)
         self._incoming_since_flow = 0
         self._remote_window = int(begin.incoming_window)
-        self._blocked: deque[bytes] = deque()
+        self._blocked: deque[tuple[int, bytes]] = deque()
+        self._ended = False
         self.send(
             Begin(UShort(channel), UInt(0), UInt(_WINDOW), UInt(_WINDOW), handle_max=UInt(HANDLE_MAX)),
         )
@@ -103,6 +104,7 @@ class Session:
 
     def end(self) -> None:
         """The session is over, or its connection."""
+        self._ended = True
         links, self._links = list(self._links.values()), {}
         self._unsettled.clear()
         self._blocked.clear()
@@ -122,7 +124,7 @@ class Session:
 
     def send(self, performative: Performative) -> None:
         """Send a frame."""
-        self.connection.output.send(frame(self.channel, encode_performative(performative)))
+        self._write(frame(self.channel, encode_performative(performative)))
 
     def flow(self, handle: int | None, delivery_count: int, credit: int, *, drain: bool = False) -> None:
         """Say what the client may send on the session, and the state of a link's credit."""
@@ -145,7 +147,7 @@ class Session:
     def settle(self, delivery_ids: list[int], outcome: bytes, *, receiver: bool) -> None:
         """Settle deliveries, given in order, with an encoded outcome: those we sent or, as `receiver`, got."""
         for first, last in _ranges(delivery_ids):
-            self.connection.output.send(settlement(self.channel, receiver, first, last, outcome))
+            self._write(settlement(self.channel, receiver, first, last, outcome))
 
     def room(self) -> int:
         """How many messages can be sent now, as far as the session and the connection go."""
@@ -159,14 +161,21 @@ class Session:
             self._unsettled[delivery_id] = link, token
         return delivery_id
 
-    def send_transfer(self, encoded: bytes) -> None:
+    def send_transfer(self, handle: int, encoded: bytes) -> None:
         """Send a frame of a transfer, when the client's window allows it."""
         if self._remote_window > 0 and not self._blocked:
-            self._remote_window -= 1
-            self._next_outgoing = (self._next_outgoing + 1) & _SERIAL
-            self.connection.output.send(encoded)
+            self._write_transfer(encoded)
         else:
-            self._blocked.append(encoded)
+            self._blocked.append((handle, encoded))
+
+    def _write_transfer(self, encoded: bytes) -> None:
+        self._remote_window -= 1
+        self._next_outgoing = (self._next_outgoing + 1) & _SERIAL
+        self._write(encoded)
+
+    def _write(self, encoded: bytes) -> None:
+        if not self._ended:
+            self.connection.output.send(encoded)
 
     def _transferred(self, transfer: Transfer, payload: bytes) -> None:
         self._next_incoming = (self._next_incoming + 1) & _SERIAL
@@ -197,9 +206,7 @@ class Session:
         in_flight = (self._next_outgoing - (flow.next_incoming_id or 0)) & _SERIAL
         self._remote_window = max(flow.incoming_window - in_flight, 0)
         while self._blocked and self._remote_window > 0:
-            self._remote_window -= 1
-            self._next_outgoing = (self._next_outgoing + 1) & _SERIAL
-            self.connection.output.send(self._blocked.popleft())
+            self._write_transfer(self._blocked.popleft()[1])
         if flow.handle is not None:
             link = self._link(flow.handle)
             if link is not None:
@@ -239,6 +246,7 @@ class Session:
         if link is not None:
             if isinstance(link, OutgoingLink):
                 self._unsettled = {key: value for key, value in self._unsettled.items() if value[0] is not link}
+                self._blocked = deque(one for one in self._blocked if one[0] != handle)
             link.ended()
 
     def _link(self, handle: int) -> _End | None:

@@ -47,6 +47,7 @@ _LOCK_TOKEN: Final = Symbol("x-opt-lock-token")
 _SOURCE: Final = Symbol("x-opt-deadletter-source")
 _STATE: Final = Symbol("x-opt-message-state")
 
+_LONGS: Final = range(-(2**63), 2**63)
 _STATES: Final = {"active": Int(0), "scheduled": Int(2)}
 
 # The annotations of nearly every delivery: their keys between their values.
@@ -152,10 +153,11 @@ def property_values(changes: Value) -> Properties:
 
 
 def _plain(value: Value) -> PropertyValue:
-    for kind in (bool, int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    return str(value)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int) and value in _LONGS:
+        return int(value)
+    return float(value) if isinstance(value, float) else str(value)
 
 
 def _annotations(delivery: Delivery, *, locked: bool) -> dict[str, Value]:

@@ -57,11 +57,8 @@ class _Packer:
 
     async def begin(self) -> None:
         """Finish the batch, and begin another."""
-        if self._parcels:
-            # One message is smaller without a batch around it.
-            payload = self._batch if len(self._parcels) > 1 else self._parcels[0].wire
-            self.shipments.append(Shipment(self._parcels, payload))
-            self._batch, self._parcels = await self._sender.create_message_batch(self._room), []
+        self._finish()
+        self._batch, self._parcels = await self._sender.create_message_batch(self._room), []
 
     async def fits(self, group: Sequence[Parcel]) -> bool:
         """Whether a whole group fits into what is left of the batch; only the SDK can tell sizes."""
@@ -76,29 +73,37 @@ class _Packer:
     async def add(self, parcel: Parcel) -> None:
         """Put it into the batch, or into the next one, or nowhere: then it goes alone, or fails."""
         try:
-            if self._put(parcel):
+            if _put(self._batch, parcel):
+                self._parcels.append(parcel)
                 return
-            await self.begin()
-            if not self._put(parcel):
+            fresh = await self._sender.create_message_batch(self._room)
+            if _put(fresh, parcel):
+                self._finish()
+                self._batch, self._parcels = fresh, [parcel]
+            else:
                 self.shipments.append(await self._alone(parcel))
         except UNENCODABLE as error:
             parcel.call.account([parcel], error)
 
+    def _finish(self) -> None:
+        if self._parcels:
+            # One message is smaller without a batch around it.
+            payload = self._batch if len(self._parcels) > 1 else self._parcels[0].wire
+            self.shipments.append(Shipment(self._parcels, payload))
+
     async def _alone(self, parcel: Parcel) -> Shipment:
         whole = await self._sender.create_message_batch()
-        try:
-            whole.add_message(parcel.wire)
-        except MessageSizeExceededError:
+        if not _put(whole, parcel):
             # Found out here: the service would detach the link, and the SDK would not say why.
             raise ValueError(
                 f"it is larger than {whole.max_size_in_bytes} bytes on the wire: send a reference instead of the data"
-            ) from None
+            )
         return Shipment([parcel], parcel.wire)
 
-    def _put(self, parcel: Parcel) -> bool:
-        try:
-            self._batch.add_message(parcel.wire)
-        except MessageSizeExceededError:
-            return False
-        self._parcels.append(parcel)
-        return True
+
+def _put(batch: ServiceBusMessageBatch, parcel: Parcel) -> bool:
+    try:
+        batch.add_message(parcel.wire)
+    except MessageSizeExceededError:
+        return False
+    return True

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusReceiver
 
+from .closing import closed
 from .failures import HARMLESS
 from .patience import Patience
 
@@ -76,8 +77,7 @@ class ReceiverLink:
             self._close_later(receiver)
 
     def _close_later(self, receiver: ServiceBusReceiver) -> None:
-        """In the background: it takes up to a second, for which nobody needs to wait."""
-        task = asyncio.ensure_future(_closed(receiver))
+        task = asyncio.ensure_future(closed(receiver))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -94,8 +94,3 @@ async def received(receiver: ServiceBusReceiver, count: int, wait: float) -> lis
             link: Any = receiver._handler._link
             await link.flow(link_credit=0)
     return messages
-
-
-async def _closed(receiver: ServiceBusReceiver) -> None:
-    with contextlib.suppress(Exception):  # it is of no use any more, whatever it says
-        await receiver.close()

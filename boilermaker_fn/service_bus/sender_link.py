@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from azure.servicebus.aio import ServiceBusSender
 
+from .closing import closed
 from .failures import HARMLESS
 
 log = logging.getLogger("boilermaker_fn.service_bus")
@@ -143,11 +144,9 @@ class SenderLink:
         task.add_done_callback(self._closing.discard)
 
     async def _closed(self, sender: ServiceBusSender) -> None:
-        """In the background: it takes up to a second, for which nobody needs to wait."""
         async with self._lock:  # who still sends on it, holds this
             pass
-        with contextlib.suppress(Exception):  # it is of no use any more, whatever it says
-            await sender.close()
+        await closed(sender)
 
 
 def is_attached(sender: ServiceBusSender) -> bool:

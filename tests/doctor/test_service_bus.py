@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from azure.core.credentials import AccessToken
+from azure.core.credentials import AccessToken, AzureNamedKeyCredential
 from azure.identity import CredentialUnavailableError
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 from azure.servicebus.exceptions import ServiceBusAuthorizationError
@@ -20,7 +20,7 @@ from azure.servicebus.exceptions import ServiceBusAuthorizationError
 from boilermaker_fn import Boilermaker
 from boilermaker_fn.cli.doctor.checkup import checkup
 from boilermaker_fn.cli.doctor.duplicates import drops_duplicates
-from boilermaker_fn.cli.doctor.findings import Finding, Level
+from boilermaker_fn.cli.doctor.findings import Finding, Level, ok
 from boilermaker_fn.cli.doctor.namespace import Namespace, reached, token
 from boilermaker_fn.cli.doctor.needs import Needs
 from boilermaker_fn.cli.doctor.queues import examined
@@ -157,6 +157,44 @@ async def test_no_token() -> None:
     assert finding.level is Level.PROBLEM
     assert finding.found == "none for Service Bus: Azure CLI not found on path"
     assert "az login" in finding.remedy
+
+
+async def test_without_a_token_the_clock_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def well(namespace: Namespace) -> list[Finding]:
+        return [ok("connection", "AMQP on port 5671, TLSv1.3")]
+
+    monkeypatch.setattr("boilermaker_fn.cli.doctor.checkup.reached", well)  # there is no such namespace here
+    found = await checkup(Boilermaker({}, AzureServiceBus("no-such.servicebus.invalid", ORDERS, Nobody)))
+    levels = {finding.check: finding.level for finding in found}
+    assert (levels["token"], levels["clock"]) == (Level.PROBLEM, Level.WARNING)
+    assert not [check for check in levels if check.startswith("queue")]
+
+
+async def test_its_administration_is_that_of_the_namespace() -> None:
+    text = "Endpoint=sb://shop.servicebus.windows.net/;SharedAccessKeyName=Root;SharedAccessKey=c2VjcmV0"
+    for access in (Access("shop.servicebus.windows.net", Identity, None), Access(None, None, text)):
+        async with Namespace(access) as namespace, namespace.administration() as client:
+            assert namespace.manageable
+            assert client.fully_qualified_namespace == "shop.servicebus.windows.net"
+    async with Namespace(
+        Access("shop.servicebus.windows.net", AzureNamedKeyCredential("Root", "a"), None)
+    ) as namespace:
+        assert namespace.keyed
+        assert not namespace.manageable
+
+
+class Elsewhere:
+    """An engine that this package does not know."""
+
+    name, queue, dead_letter_queue, transport, table = "Redis", None, None, None, None
+
+    async def close(self) -> None: ...
+
+
+async def test_an_engine_of_somebody_else() -> None:
+    engine: Any = Elsewhere()
+    (finding,) = [one for one in await checkup(Boilermaker({}, engine)) if one.check == "engine"]
+    assert (finding.level, finding.found) == (Level.WARNING, "Redis is none of this package")
 
 
 # -- queues

@@ -6,12 +6,21 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
 from boilermaker_fn.emulator import Emulator, Faults, connection
 from boilermaker_fn.emulator.amqp.frames import AMQP_HEADER, SASL, SASL_HEADER, frame
-from boilermaker_fn.emulator.amqp.messages import DATA, sections, value_of
+from boilermaker_fn.emulator.amqp.messages import (
+    APPLICATION_PROPERTIES,
+    DATA,
+    VALUE,
+    encode_properties,
+    encode_section,
+    sections,
+    value_of,
+)
 from boilermaker_fn.emulator.amqp.performatives import (
     Accepted,
     Attach,
@@ -390,8 +399,8 @@ async def test_a_sender_is_given_more_credit(peer: Peer) -> None:
 async def fill(emulator: Emulator, count: int, body: bytes = b"body") -> None:
     async with opened(emulator.port) as peer:
         await peer.sender("work")
-        for number in range(count):
-            await peer.put(message(str(number), body))
+        for _ in range(count):
+            await peer.put(message(uuid4().hex, body))
 
 
 async def test_no_more_comes_than_there_is_credit_for(emulator: Emulator, peer: Peer) -> None:
@@ -428,6 +437,22 @@ async def test_a_large_message_waits_for_the_window_in_its_middle(emulator: Emul
         peer.credit(0, seen=0, frames=3, window=5000)
         _, rest = await peer.get()
         assert len(rest) > 6000
+
+
+async def test_what_waits_for_the_window_is_not_sent_on_a_link_that_is_gone(emulator: Emulator) -> None:
+    await fill(emulator, 1, bytes(10_000))
+    async with opened(emulator.port, max_frame_size=UInt(1024)) as peer:
+        await peer.receiver("work")
+        peer.credit(1, window=3)
+        for _ in range(3):
+            await peer.until(Transfer)
+        peer.send(Detach(UInt(1), True))
+        await peer.until(Detach)
+        await fill(emulator, 1, b"small")
+        await peer.receiver("work", 2)
+        peer.credit(1, 2, frames=3)
+        transfer, payload = await peer.get()
+        assert (transfer.handle, body_of(payload)) == (2, b"small")
 
 
 async def test_draining_uses_up_the_credit(emulator: Emulator, peer: Peer) -> None:
@@ -512,7 +537,8 @@ async def test_locks_of_a_client_that_vanishes_stay(emulator: Emulator) -> None:
         await peer.receiver("work", credit=1)
         await peer.get()
     assert await works(emulator)
-    assert [one.message_id for one in await emulator.broker.receive("work", 10, locked=True)] == ["1"]
+    assert [one.delivery_count for one in await emulator.broker.peek("work", 10, 0)] == [1, 0]
+    assert len(await emulator.broker.receive("work", 10, locked=True)) == 1
 
 
 async def test_who_does_not_read_gets_no_more_deliveries_and_holds_up_nobody(emulator: Emulator) -> None:
@@ -564,13 +590,6 @@ async def test_requests_that_nobody_waits_for_are_bounded(emulator: Emulator, pe
 
 
 def _request(operation: str) -> bytes:
-    from boilermaker_fn.emulator.amqp.messages import (
-        APPLICATION_PROPERTIES,
-        VALUE,
-        encode_properties,
-        encode_section,
-    )
-
     return (
         encode_properties(message_id="1")
         + encode_section(APPLICATION_PROPERTIES, {"operation": operation})
@@ -604,8 +623,6 @@ async def test_locks_and_messages_outlive_a_restart_on_a_file(tmp_path: Any) -> 
     async with Emulator({"work": Rules()}, path=tmp_path / "queues.db") as second:
         (waiting,) = await second.broker.receive("work", 10, locked=True)
         assert waiting.message_id == "2"
-        from uuid import UUID
-
         await second.broker.complete("work", UUID(bytes_le=transfer.delivery_tag))
 
 

@@ -1,7 +1,7 @@
 """Is anything lost, or done twice, when all that can go wrong on the wire does? Real processes, over AMQP.
 
-Every connection is cut at a random byte, the emulator is killed and started again, workers stall until their locks are
-lost, tasks are published twice. FIRE_SEED and FIRE_TASKS choose another run.
+Every connection is cut at a random byte, the emulator is killed and started again, workers are stopped, killed, and
+stall until their locks are lost, tasks are published twice. FIRE_SEED and FIRE_TASKS choose another run.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ import asyncio
 import gc
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, Self
 
 import pytest
 
@@ -36,7 +35,6 @@ SEED: Final = int(os.environ.get("FIRE_SEED", "1"))
 TASKS: Final = int(os.environ.get("FIRE_TASKS", "5000"))
 
 WORKERS: Final = 2
-KILLS: Final = 4
 LONGEST: Final = 420.0
 
 #: How many tasks are published at once, and how many of those published before are published again with them.
@@ -55,16 +53,17 @@ async def test_every_task_ends_exactly_once_under_fire(tmp_path: Path) -> None:
             fire = chaos.through(emulator.connection_string)
             app = app_on(fire, tmp_path)
             workload = Workload(app, chance, TASKS)
-            with working(fire, tmp_path) as workers:
-                rows = await endings(app, workload, chance, emulator)
+            with Workers(fire, tmp_path) as workers:
+                troubles = [emulator.restart, workers.replace_one, emulator.restart, workers.kill_one] * 2
+                rows = await endings(app, workload, chance, troubles)
                 await until_empty(emulator.connection_string)
             await app.close()
             gc.collect()  # those sockets, while their warnings count as expected
         letters = await messages_in(emulator.connection_string, LAKE)
 
     runs = Counter(map(int, (tmp_path / "runs").read_text().split()))
-    lost = sum(worker.words.count("is lost") for worker in workers)
-    print(f"{TASKS} tasks, {chaos.cuts} cuts, {KILLS} kills, {lost} locks lost, {runs.total()} runs")
+    lost = workers.words.count("is lost")
+    print(f"{TASKS} tasks, {chaos.cuts} cuts, {len(troubles)} troubles, {lost} locks lost, {runs.total()} runs")
     assert chaos.cuts >= TASKS // 200, "the fire was too cool"
     assert lost >= STALLS, "no lock was lost"
     check(workload, rows)
@@ -86,16 +85,18 @@ def check(workload: Workload, rows: Sequence[TerminalRow]) -> None:
         assert row.attempts >= 1 if task_id in workload.retrying else row.attempts == 1
 
 
-async def endings(app: Boilermaker, workload: Workload, chance: Random, emulator: EmulatorProcess) -> list[TerminalRow]:
-    """Publish everything, kill the emulator now and then, and wait for all rows."""
-    kills = {TASKS * (kill + 1) // (KILLS + 1) for kill in range(KILLS)}
+async def endings(
+    app: Boilermaker, workload: Workload, chance: Random, troubles: Sequence[Callable[[], None]]
+) -> list[TerminalRow]:
+    """Publish everything, make trouble now and then, and wait for all rows."""
+    coming = {TASKS * (number + 1) // (len(troubles) + 1): trouble for number, trouble in enumerate(troubles)}
     rows = []
     async with asyncio.TaskGroup() as group:
         group.create_task(publish(app, workload.roots, chance))
         for task_id, number in workload.numbers.items():
             rows.append(await row_of(app, task_id))
-            if number in kills:
-                await asyncio.to_thread(emulator.restart)
+            if trouble := coming.get(number):
+                await asyncio.to_thread(trouble)
     return rows
 
 
@@ -135,15 +136,36 @@ async def until_empty(connection: str) -> None:
     await until(look)
 
 
-@contextmanager
-def working(connection: str, directory: Path) -> Iterator[list[Process]]:
-    """Workers of the app, until the test ends."""
-    command = module("tests.fire.shop", connection, str(directory))
-    workers = [
-        Process(command, directory / f"worker-{number}.log", settings={}, directory=ROOT) for number in range(WORKERS)
-    ]
-    try:
-        yield workers
-    finally:
-        for worker in workers:
-            worker.kill()
+class Workers:
+    """Processes that work for the app until the test ends."""
+
+    def __init__(self, connection: str, directory: Path) -> None:
+        self._command = module("tests.fire.shop", connection, str(directory))
+        self._logs = [directory / f"worker-{number}.log" for number in range(WORKERS)]
+        self._processes: list[Process] = []
+
+    def __enter__(self) -> Self:
+        self._processes = [self._started(log) for log in self._logs]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in self._processes:
+            process.kill()
+
+    @property
+    def words(self) -> str:
+        """What they have logged."""
+        return "".join(log.read_text() for log in self._logs)
+
+    def replace_one(self) -> None:
+        """Stop a worker, which hands back what it runs, and start another."""
+        assert self._processes[0].terminate() == 0
+        self._processes[0] = self._started(self._logs[0])
+
+    def kill_one(self) -> None:
+        """Kill a worker and start another."""
+        self._processes[1].kill()
+        self._processes[1] = self._started(self._logs[1])
+
+    def _started(self, log: Path) -> Process:
+        return Process(self._command, log, settings={}, directory=ROOT)

@@ -165,9 +165,9 @@ def test_the_demo_needs_its_example(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 class Demo:
     """The demo as a process in a directory."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, *options: str) -> None:
         self.process = subprocess.Popen(
-            [COMMAND, "demo", "--json", "--file", "demo.db"],
+            [COMMAND, "demo", "--json", "--file", "demo.db", *options],
             cwd=place,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -209,6 +209,21 @@ def test_the_demo_accounts_for_every_row(tmp_path: Path) -> None:
     assert "demo-1 is finished: demo-2 starts clean" in third.story
     third.interrupt_when_it_runs()
     assert third.ended()[0] == 130
+
+
+@pytest.mark.slow
+def test_the_demo_over_amqp(tmp_path: Path) -> None:
+    first = Demo(tmp_path, "--engine", "emulator")
+    assert "by AMQP on port" in first.story
+    first.interrupt_when_it_runs()
+    code, report = first.ended()
+    assert code == 130
+
+    second = Demo(tmp_path, "--engine", "emulator")
+    assert "demo-1 was not finished: it goes on" in second.story
+    code, report = second.ended()
+    assert code == 0
+    check(report)
 
 
 def check(report: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ class Operations:
     received: int = 0
     settled: int = 0
     managed: Counter[str] = field(default_factory=Counter)
+    attached: Counter[str] = field(default_factory=Counter)  # links by address: no operations, but they take time
 
     @property
     def total(self) -> int:
@@ -78,6 +79,7 @@ class CountedLine:
         end = attach.source if attach.role is RECEIVER else attach.target
         if side is self._said and end is not None:
             self._addresses[attach.name] = str(end.address)
+            self._operations.attached[str(end.address).partition("://")[2].partition("/")[2]] += 1
         side.links[channel, attach.handle] = self._addresses[attach.name]
 
     def _transferred(self, address: str, transfer: Transfer, payload: bytes) -> None:

@@ -20,6 +20,9 @@ from .findings import Finding, ok, problem
 if TYPE_CHECKING:
     from azure.servicebus.aio.management import ServiceBusAdministrationClient
 
+#: The checks without which nothing else can be looked at.
+REACHING: Final = ("namespace", "connection")
+
 _SCOPE: Final = "https://servicebus.azure.net/.default"
 _AMQPS, _AMQP = 5671, 5672
 # SASL comes first: "AMQP", protocol 3, version 1.0.0.
