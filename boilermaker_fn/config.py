@@ -73,8 +73,9 @@ class Config(BaseSettings):
     host_storage_connection_string: SecretStr | None = _of_the_host("AzureWebJobsStorage")
     host_storage_client_id: str | None = _of_the_host("AzureWebJobsStorage__clientId")
 
-    # Set by Azure Functions and App Service, and by Container Apps.
+    # Set by App Service, by all plans of Azure Functions (Flex Consumption sets the name only), by Container Apps.
     website_instance_id: str | None = None
+    website_site_name: str | None = None
     container_app_name: str | None = None
 
     @classmethod
@@ -123,7 +124,7 @@ class Config(BaseSettings):
     @property
     def cloud(self) -> str | None:
         """The variable that says that this runs in the cloud, with its value; None elsewhere."""
-        for name in ("website_instance_id", "container_app_name"):
+        for name in ("website_instance_id", "website_site_name", "container_app_name"):
             if (value := getattr(self, name)) is not None:
                 return f"{name.upper()}={value}"
         return None

@@ -6,17 +6,19 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from .connection_strings import (
     DEVELOPMENT_STORAGE,
     entity_of,
     host_of,
     parts_of,
+    problem_with_port,
     problem_with_service_bus,
     problem_with_storage,
     shown,
 )
-from .ids import problem_with_queue
+from .ids import problem_with_queue, same_queue
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -31,6 +33,7 @@ SET_A_NAMESPACE: Final = (
 
 _TABLE: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{2,62}")
 _TABLE_URL: Final = "TABLE_STORAGE_URL"
+_OF_ANOTHER_SERVICE: Final = re.compile(r"\.(blob|queue|file|dfs|web|servicebus)\.")
 _HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+")
 
 
@@ -64,7 +67,7 @@ def with_names(config: Config) -> list[str]:
     found = _wrong([("SERVICE_BUS_QUEUE_NAME", queue)], _problem_with_queue)
     if not found or config.dead_letter_queue_name is not None:
         found += _wrong([("DEAD_LETTER_QUEUE_NAME", aside)], _problem_with_queue)
-    if aside == queue:
+    if same_queue(aside, queue):
         found.append(
             f"DEAD_LETTER_QUEUE_NAME and SERVICE_BUS_QUEUE_NAME are both {shown(aside)}: what was "
             "given up would go round for ever; name another queue"
@@ -163,11 +166,12 @@ def _problem_with_namespace(url: str) -> str | None:
         return f"is {shown(url)}: an emulator takes no identity; give SERVICE_BUS_CONNECTION_STRING instead"
     if not _HOST.fullmatch(host):
         return f"is {shown(url)}: give the host name of the namespace, such as my-namespace.servicebus.windows.net"
-    return None
+    return problem_with_port(url)
 
 
 def _problem_with_table_url(url: str) -> str | None:
-    if "?" in url or ";" in url:
+    host = host_of(url) or ""
+    if "?" in url or ";" in url or "@" in url:
         return (
             "holds more than an address (which is not shown): a SAS token or a key belongs into "
             "TABLE_STORAGE_CONNECTION_STRING"
@@ -177,9 +181,11 @@ def _problem_with_table_url(url: str) -> str | None:
             f"is {shown(url)}: tokens are sent over https only; for Azurite set "
             f"TABLE_STORAGE_CONNECTION_STRING to {DEVELOPMENT_STORAGE}"
         )
-    if not url.startswith("https://") or not _HOST.fullmatch(host_of(url) or ""):
+    known = url.startswith("https://") and _HOST.fullmatch(host) and not _OF_ANOTHER_SERVICE.search(host)
+    # Only below a number, as on a machine of one's own, is the path the account.
+    if not known or (urlsplit(url).path.strip("/") and not host.replace(".", "").isdigit()):
         return f"is {shown(url)}: give the table service's URL, such as https://my-account.table.core.windows.net"
-    return None
+    return problem_with_port(url)
 
 
 def _problem_with_entity(text: str, queue: str) -> str | None:

@@ -30,6 +30,15 @@ def host_of(url: str) -> str | None:
         return None
 
 
+def problem_with_port(url: str) -> str | None:
+    """Why the port of `url` is none, or None if it is one, or there is none."""
+    try:
+        _ = urlsplit(url if "://" in url else f"//{url}").port
+    except ValueError:
+        return f"has a port that is no number from 0 to 65535: {shown(url)}"
+    return None
+
+
 def parts_of(text: str) -> dict[str, str]:
     """`Name=value;Name=value` by name in lower case; what is no such pair is left out."""
     pairs = (part.partition("=") for part in text.split(";"))
@@ -63,6 +72,8 @@ def problem_with_service_bus(text: str) -> str | None:
         return "has no Endpoint=: it begins with Endpoint=sb://my-namespace.servicebus.windows.net/;"
     if "://" not in parts["endpoint"] or not host_of(parts["endpoint"]):
         return f"has the endpoint {shown(parts['endpoint'])}: write Endpoint=sb://my-namespace.servicebus.windows.net/"
+    if (problem := problem_with_port(parts["endpoint"])) is not None:
+        return problem
     if bool(named) != bool(key):
         missing = "SharedAccessKey" if named else "SharedAccessKeyName"
         return f"has no {missing}=: copy it whole from the namespace's shared access policies"
@@ -88,7 +99,7 @@ def problem_with_storage(text: str) -> str | None:
         return "names no account: it needs AccountName= or TableEndpoint="
     if key is not None and not _is_base64(key):
         return "has an AccountKey= that is not base64: copy it whole from the storage account"
-    return None
+    return problem_with_port(parts.get("tableendpoint", ""))
 
 
 def _problem_with_form(text: str) -> str | None:

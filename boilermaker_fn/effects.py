@@ -6,7 +6,7 @@ An effect is a frozen instruction; performing it yields one event. Times are sec
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from .messages import Message
 from .outcomes import Outcome
@@ -14,43 +14,37 @@ from .task.result import TerminalRow
 from .task.task import Task
 
 
-@dataclass(frozen=True, slots=True)
-class ReadRow:
+class ReadRow(NamedTuple):
     """Read the terminal row of a task. Yields RowRead, or StoreDown."""
 
     task_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """Run the task function once. Yields Ran."""
 
     task: Task
 
 
-@dataclass(frozen=True, slots=True)
-class WriteRow:
+class WriteRow(NamedTuple):
     """Insert a terminal row; if there is one already, leave it. Yields RowWritten, or StoreDown."""
 
     row: TerminalRow
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """Send messages. Yields Sent, or NotAccepted."""
 
     messages: tuple[Message, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(NamedTuple):
     """Complete the message; always the last effect. `ending` says in a word what became of the delivery."""
 
     ending: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """Do not settle: the message must be delivered again."""
 
     why: str
@@ -59,30 +53,26 @@ class Hold:
 Effect: TypeAlias = ReadRow | Run | WriteRow | Send | Settle | Hold
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(NamedTuple):
     """The queue handed the message over."""
 
     now: float
 
 
-@dataclass(frozen=True, slots=True)
-class SetAside:
+class SetAside(NamedTuple):
     """The broker gave a message up; it comes from the queue's dead-letter sub-queue. No user code may run."""
 
     now: float
 
 
-@dataclass(frozen=True, slots=True)
-class RowRead:
+class RowRead(NamedTuple):
     """The terminal row, or None."""
 
     row: TerminalRow | None
     now: float
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(NamedTuple):
     """An attempt ended. `chance`, from 0 to 1, is the random part of a retry's delay."""
 
     outcome: Outcome
@@ -91,16 +81,14 @@ class Ran:
     chance: float
 
 
-@dataclass(frozen=True, slots=True)
-class RowWritten:
+class RowWritten(NamedTuple):
     """The row is durable. `winner` is the row that was there already, None if ours was written."""
 
     winner: TerminalRow | None
     now: float
 
 
-@dataclass(frozen=True, slots=True)
-class StoreDown:
+class StoreDown(NamedTuple):
     """The table did not answer within its deadline."""
 
     error: str
@@ -112,8 +100,7 @@ class Sent:
     """All messages were accepted."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotAccepted:
+class NotAccepted(NamedTuple):
     """Some messages were not accepted."""
 
     error: str

@@ -11,8 +11,8 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from .errors import LimitExceeded
 
@@ -33,7 +33,6 @@ ANY_ETAG: Final = "*"
 
 _FORBIDDEN_IN_KEYS = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_INT64 = range(-(2**63), 2**63)
 _OWN_NAMES = frozenset({"PartitionKey", "RowKey", "Timestamp"})
 _FIRST_YEAR = 1601
 # What a request holds beside the data: the heading of an operation; for a property its type, quotes and colons.
@@ -41,39 +40,34 @@ _WIRE_OPERATION = 768
 _WIRE_PROPERTY = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Entity:
+class Entity(NamedTuple):
     """A row: its partition and row key, its properties, and the ETag it had when it was read ("" when new)."""
 
     partition: str
     row: str
-    values: Mapping[str, Value] = field(default_factory=dict)
+    values: Mapping[str, Value] = MappingProxyType({})
     etag: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Insert:
+class Insert(NamedTuple):
     """Write a row that must not exist yet; else Conflict."""
 
     entity: Entity
 
 
-@dataclass(frozen=True, slots=True)
-class Replace:
+class Replace(NamedTuple):
     """Replace all properties of an existing row if its ETag is `entity.etag` ("*": whatever it is)."""
 
     entity: Entity
 
 
-@dataclass(frozen=True, slots=True)
-class Merge:
+class Merge(NamedTuple):
     """Change only the given properties of an existing row if its ETag is `entity.etag` ("*": whatever it is)."""
 
     entity: Entity
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(NamedTuple):
     """Remove an existing row if its ETag is `entity.etag` ("*": whatever it is). The values do not matter."""
 
     entity: Entity
@@ -82,8 +76,7 @@ class Delete:
 Operation: TypeAlias = Insert | Replace | Merge | Delete
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(NamedTuple):
     """One condition of a query: `name comparison value`. A row without the property does not match."""
 
     name: str
@@ -91,8 +84,7 @@ class Where:
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Rows of a query in the order of their row keys, and where to go on (None: that was all).
 
     A page can be empty and still have a continuation: the filter threw away all that was read.
@@ -200,7 +192,7 @@ def _check_name(where: str, name: str) -> None:
 
 
 def _checked_size_of_value(where: str, name: str, value: Value) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value not in _INT64:
+    if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
         raise LimitExceeded(f"property {name!r} {where} is {value}: integers have 64 bits")
     if isinstance(value, datetime.datetime) and value.tzinfo is None:
         raise LimitExceeded(f"property {name!r} {where} is {value!r} without a time zone: add tzinfo=datetime.UTC")

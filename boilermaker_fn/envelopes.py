@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
@@ -14,15 +13,13 @@ from .messages import NO_PROPERTIES, Message, Properties, attempt_id
 from .task.task import VERSION, Task
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(NamedTuple):
     """A body that is no envelope, and why."""
 
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
-class Newer:
+class Newer(NamedTuple):
     """An envelope of a newer major version: a newer deployment may understand it."""
 
     version: int

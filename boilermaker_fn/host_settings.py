@@ -13,9 +13,8 @@ import math
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from .registry import Registration
 
@@ -48,8 +47,7 @@ _HOW_TO_WRITE: Final = "write hours:minutes:seconds, such as 00:30:00, or days.h
 _ENDLESS: Final = {_TIMEOUT: re.compile("-1"), _RENEWAL: re.compile(r"-(?:0\.)?0?0:00:00\.0010*")}
 
 
-@dataclass(frozen=True, slots=True)
-class HostSettings:
+class HostSettings(NamedTuple):
     """The limits of a host. Times are in seconds; `math.inf` where there is no limit.
 
     `unreadable` has a line for each value that could not be read. A time among them is `math.nan`, so that no

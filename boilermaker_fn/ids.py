@@ -43,6 +43,11 @@ def problem_with_id(task_id: object) -> str | None:
     return None
 
 
+def same_queue(one: str, other: str) -> bool:
+    """Whether two names are those of one queue: Service Bus does not tell capitals from small letters."""
+    return one.lower() == other.lower()
+
+
 def problem_with_queue(queue: object) -> str | None:
     """Why `queue` cannot name a queue, or None if it can (the rules are those of Service Bus)."""
     if not isinstance(queue, str) or not _QUEUE.fullmatch(queue):

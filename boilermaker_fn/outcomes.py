@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from .retries import RetryPolicy
 
@@ -25,8 +25,7 @@ class Reason(enum.StrEnum):
     Cancelled = "Cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorInfo:
+class ErrorInfo(NamedTuple):
     """An exception as text: the name of its type, what it says, and its traceback."""
 
     type: str
@@ -34,23 +33,20 @@ class ErrorInfo:
     traceback: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(NamedTuple):
     """The function returned. `result` is the value as JSON."""
 
     result: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """The attempt failed and asks for no other one."""
 
     reason: str
     error: ErrorInfo
 
 
-@dataclass(frozen=True, slots=True)
-class RetryAsked:
+class RetryAsked(NamedTuple):
     """The attempt failed and asks for another one; `policy` replaces the task's from now on."""
 
     error: ErrorInfo

@@ -6,9 +6,8 @@ import enum
 import importlib.util
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, TypedDict
+from typing import Any, Final, NamedTuple, TypedDict
 
 from .errors import BoilermakerUnregisteredFunction, MissingExtra, RegistrationError
 from .ids import problem_with_queue
@@ -41,15 +40,14 @@ class Kind(enum.Enum):
     PROCESS = "in a process"
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(NamedTuple):
     """A task function and its options, complete and checked."""
 
     name: str
     fn: Callable[..., Any]
     kind: Kind
     signature: Signature
-    policy: RetryPolicy = field(default_factory=RetryPolicy.default)
+    policy: RetryPolicy = RetryPolicy.default()
     retry_on: tuple[type[BaseException], ...] = ()
     acks_late: bool = True
     should_dead_letter: bool = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .entities import ANY_ETAG, MAX_OPERATIONS, Delete, Entity, Insert, Where
 from .errors import Conflict, NotFound, StoreUnavailable
@@ -16,8 +16,7 @@ from .result_rows import FINISHED, from_entity, partition_of, partitions, to_ent
 from .task.result import TaskResult, TaskStatus, TerminalRow
 
 
-@dataclass(frozen=True, slots=True)
-class Purged:
+class Purged(NamedTuple):
     """One page of a purge: how many results were removed, and the token to go on with (None: all done)."""
 
     removed: int

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .retries import RetryPolicy
 from .task.task import Task
@@ -39,8 +38,7 @@ class Registered(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """What is the same for all deliveries of an app.
 
     `functions` are those registered here, `keeps_rows` says whether there is a store, `message_limit` is the size of

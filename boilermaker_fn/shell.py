@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigurationError
+from .ids import same_queue
 from .publishing import Publishing
 from .registry import Registry, registered
 
@@ -100,7 +101,7 @@ class Shell:
         from .telemetry.observer import Observer
 
         wiring = self.wiring
-        if wiring.dead_letter_queue in self.queues:
+        if any(same_queue(wiring.dead_letter_queue, queue) for queue in self.queues):
             raise ConfigurationError(
                 f"queue {wiring.dead_letter_queue!r} is to be worked, and to get what was given up, which would go "
                 "round for ever: name another one in DEAD_LETTER_QUEUE_NAME, or in queue=..."

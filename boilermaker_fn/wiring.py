@@ -6,11 +6,11 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .errors import ConfigurationError
+from .ids import same_queue
 from .ports import Engine, Table
 from .results import ResultStore
 
@@ -23,8 +23,7 @@ log = logging.getLogger("boilermaker_fn")
 LOCAL_FILE: Final = Path(".boilermaker/local.db")
 
 
-@dataclass(frozen=True, slots=True)
-class Wiring:
+class Wiring(NamedTuple):
     """What an app is connected to. `clock` gives seconds since the epoch, `chance` numbers from 0 to 1."""
 
     engine: Engine
@@ -72,7 +71,7 @@ def queue_names(engine: Engine | None, config: Config) -> tuple[str, str]:
     """
     queue = (None if engine is None else engine.queue) or config.service_bus_queue_name
     aside = (None if engine is None else engine.dead_letter_queue) or config.dead_letter_queue_of(queue)
-    if queue == aside:
+    if same_queue(queue, aside):
         raise ConfigurationError(
             f"{queue!r} is the queue of tasks and of what was given up, which would go round for ever: name another "
             "one in DEAD_LETTER_QUEUE_NAME, or give it to the engine"

@@ -53,15 +53,16 @@ def _incoming(session: Session, attach: Attach) -> IncomingLink:
     address = _known(session, None if attach.target is None else attach.target.address)
     if address.kind is Kind.QUEUE and address.queue.endswith(DEAD_LETTER_SUFFIX):
         raise Refused(NOT_ALLOWED, f"{address.queue!r} cannot be sent to: dead-letter the message, or abandon it")
-    link = IncomingLink(session, int(attach.handle), MAX_MESSAGE_SIZE, int(attach.initial_delivery_count or 0))
+    first = int(attach.initial_delivery_count or 0)
+    link = IncomingLink(session, attach.name, int(attach.handle), MAX_MESSAGE_SIZE, first)
     session.send(_answer(attach))
     host = session.connection.host
     if address.kind is Kind.QUEUE:
         link.intake = QueueIntake(host, link, address.queue)
-        _of_queue(link)
     else:
         link.intake = RequestIntake(host, link, address)
     link.grant()
+    _watch(link, address)
     return link
 
 
@@ -71,20 +72,21 @@ def _outgoing(session: Session, attach: Attach) -> OutgoingLink:
     if _SESSION_FILTER in (source.filter or {}):
         raise Refused(NOT_IMPLEMENTED, f"sessions of {address.queue!r} were asked for: the emulator has none")
     target = attach.target.address if isinstance(attach.target, Target) else None
-    link = OutgoingLink(session, int(attach.handle), target)
+    link = OutgoingLink(session, attach.name, int(attach.handle), target)
     session.send(_answer(attach))
     if address.kind is Kind.QUEUE:
         locked = attach.snd_settle_mode != SETTLED
         link.outlet = QueueOutlet(session.connection.host, link, address.queue, locked=locked)
-        _of_queue(link)
     else:
         link.outlet = AnswerOutlet(link, address)
+    _watch(link, address)
     return link
 
 
-def _of_queue(link: Link) -> None:
-    link.of_queue = True
-    link.session.connection.watch_idle(link)
+def _watch(link: Link, address: Address) -> None:
+    if address.kind is not Kind.CBS:
+        link.of_queue = True
+        link.session.connection.watch_idle(link)
 
 
 def _known(session: Session, address: object) -> Address:

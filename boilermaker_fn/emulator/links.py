@@ -55,13 +55,15 @@ class Outlet(Protocol):
 class Link:
     """What both ends share.
 
-    `used_at` is when a frame last came or went, by the loop's clock; `of_queue`, whether there is a queue behind it.
+    `used_at` is when a frame last came or went, by the loop's clock; `of_queue`, whether a queue, or its management,
+    is behind it.
     """
 
     of_queue = False
 
-    def __init__(self, session: Session, handle: int) -> None:
+    def __init__(self, session: Session, name: str, handle: int) -> None:
         self.session = session
+        self.name = name
         self.handle = handle
         self.closed = False
         self.used_at = session.now()
@@ -76,8 +78,8 @@ class Link:
 class IncomingLink(Link):
     """The client sends. Messages are put together here and their size is limited."""
 
-    def __init__(self, session: Session, handle: int, max_message_size: int, delivery_count: int) -> None:
-        super().__init__(session, handle)
+    def __init__(self, session: Session, name: str, handle: int, max_message_size: int, delivery_count: int) -> None:
+        super().__init__(session, name, handle)
         self.intake: Intake | None = None
         self._max = max_message_size
         self._delivery_count = delivery_count
@@ -152,8 +154,8 @@ class IncomingLink(Link):
 class OutgoingLink(Link):
     """The client receives. Messages are cut into frames here and sent as its credit allows."""
 
-    def __init__(self, session: Session, handle: int, address: Value) -> None:
-        super().__init__(session, handle)
+    def __init__(self, session: Session, name: str, handle: int, address: Value) -> None:
+        super().__init__(session, name, handle)
         self.outlet: Outlet | None = None
         self.address = address
         self.drain = False

@@ -24,6 +24,9 @@ _ACCEPTED: Final = encode_performative(Accepted())
 _MAX_WAITING: Final = 1000
 _TAG: Final = bytes(16)
 
+# The link for which a client asks: a request, such as the renewal of a lock, is a sign of life from it too.
+_ASSOCIATED: Final = "associated-link-name"
+
 
 class AnswerOutlet:
     """Answers wait here for the client's credit."""
@@ -83,6 +86,7 @@ class RequestIntake:
         except Malformed as error:
             self._link.detach(error_of(error))
             return
+        self._link.session.touch(request.properties.get(_ASSOCIATED))
         outlet = self._outlet(request.reply_to)
         if outlet is not None:
             outlet.answer(encoded(request, await self._done(request)))

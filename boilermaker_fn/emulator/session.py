@@ -77,6 +77,12 @@ class Session:
         """The links that are attached."""
         return self._links.values()
 
+    def touch(self, name: object) -> None:
+        """A link of this name was used, by way of another one."""
+        for link in self._links.values():
+            if link.name == name:
+                link.used_at = self.now()
+
     @property
     def used(self) -> bool:
         """Whether a link of a queue is attached."""

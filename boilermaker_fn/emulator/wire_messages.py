@@ -47,7 +47,6 @@ _LOCK_TOKEN: Final = Symbol("x-opt-lock-token")
 _SOURCE: Final = Symbol("x-opt-deadletter-source")
 _STATE: Final = Symbol("x-opt-message-state")
 
-_LONGS: Final = range(-(2**63), 2**63)
 _STATES: Final = {"active": Int(0), "scheduled": Int(2)}
 
 # The annotations of nearly every delivery: their keys between their values.
@@ -155,7 +154,7 @@ def property_values(changes: Value) -> Properties:
 def _plain(value: Value) -> PropertyValue:
     if isinstance(value, bool):
         return value
-    if isinstance(value, int) and value in _LONGS:
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
         return int(value)
     return float(value) if isinstance(value, float) else str(value)
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ..messages import (
@@ -81,8 +80,7 @@ _HOLDS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """How queues behave. Times are in seconds; with a `duplicate_window` of 0 every message is taken.
 
     `time_to_live` bounds what a message asks for, from the time it becomes available. What has expired goes to the

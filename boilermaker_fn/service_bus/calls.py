@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from azure.servicebus import ServiceBusMessage
+from azure.servicebus.amqp import AmqpAnnotatedMessage
 
 from ..messages import Message
 from .encoding import encoded
@@ -73,5 +73,5 @@ class Parcel:
 
     call: Call
     message: Message
-    wire: ServiceBusMessage
+    wire: AmqpAnnotatedMessage
     when: float | None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from azure.servicebus import ServiceBusMessage, ServiceBusMessageBatch
+from azure.servicebus import ServiceBusMessageBatch
 from azure.servicebus.aio import ServiceBusSender
+from azure.servicebus.amqp import AmqpAnnotatedMessage
 from azure.servicebus.exceptions import MessageSizeExceededError
 
 from .calls import UNENCODABLE, Parcel
@@ -19,7 +20,7 @@ class Shipment(NamedTuple):
     """What goes out in one operation."""
 
     parcels: list[Parcel]
-    payload: ServiceBusMessage | ServiceBusMessageBatch
+    payload: AmqpAnnotatedMessage | ServiceBusMessageBatch
 
 
 async def packed(sender: ServiceBusSender, groups: Sequence[Sequence[Parcel]]) -> list[Shipment]:

@@ -10,8 +10,8 @@ from typing import Any, Final, TypeVar
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusReceiver
 
-from .closing import closed
 from .failures import HARMLESS
+from .links import Opened, opened
 from .patience import Patience
 
 T = TypeVar("T")
@@ -28,13 +28,13 @@ class ReceiverLink:
         self._make = make
         self._patience = patience
         self._opening = asyncio.Lock()
-        self._receiver: ServiceBusReceiver | None = None
+        self._receiver: Opened[ServiceBusReceiver] | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def receiver(self) -> ServiceBusReceiver | None:
         """The one that is open."""
-        return self._receiver
+        return None if self._receiver is None else self._receiver.link
 
     async def use(self, act: Callable[[ServiceBusReceiver], Awaitable[T]], seconds: float = 0.0) -> T:
         """What `act` returns. A passing failure is tried again on a new link: once, or for as long.
@@ -45,7 +45,7 @@ class ReceiverLink:
         async def attempt() -> T:
             receiver = await self._opened()
             try:
-                return await act(receiver)
+                return await act(receiver.link)
             except BaseException as error:
                 if not isinstance(error, HARMLESS):
                     self._give_up(receiver)
@@ -59,27 +59,20 @@ class ReceiverLink:
             self._give_up(self._receiver)
         await asyncio.gather(*self._closing)
 
-    async def _opened(self) -> ServiceBusReceiver:
+    async def _opened(self) -> Opened[ServiceBusReceiver]:
         async with self._opening:
             if self._receiver is None:
                 receiver = self._make()
                 receiver._further_pull_receive_timeout = _GAP
-                try:
-                    self._receiver = await receiver.__aenter__()
-                except BaseException:
-                    self._close_later(receiver)
-                    raise
+                self._receiver = await opened(receiver)
             return self._receiver
 
-    def _give_up(self, receiver: ServiceBusReceiver) -> None:
+    def _give_up(self, receiver: Opened[ServiceBusReceiver]) -> None:
         if receiver is self._receiver:
             self._receiver = None
-            self._close_later(receiver)
-
-    def _close_later(self, receiver: ServiceBusReceiver) -> None:
-        task = asyncio.ensure_future(closed(receiver))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+            task = asyncio.ensure_future(receiver.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
 
 async def received(receiver: ServiceBusReceiver, count: int, wait: float) -> list[ServiceBusReceivedMessage]:

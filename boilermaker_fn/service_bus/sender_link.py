@@ -13,16 +13,14 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from azure.servicebus.aio import ServiceBusSender
 
-from .closing import closed
 from .failures import HARMLESS
+from .links import Opened, opened
 
 log = logging.getLogger("boilermaker_fn.service_bus")
-
-_ATTACHED: Final = 3
 
 #: What a link is used for. Scheduling goes over a link of its own, which is detached when it is idle, on its own.
 Use: TypeAlias = Literal["send", "schedule"]
@@ -47,9 +45,9 @@ class SenderLink:
         self._make = make
         self._upkeep = upkeep
         self._lock = asyncio.Lock()
-        self._sender: ServiceBusSender | None = None
+        self._sender: Opened[ServiceBusSender] | None = None
         self._used_at: dict[Use, float] = {}
-        self._replacing: asyncio.Task[ServiceBusSender] | None = None
+        self._replacing: asyncio.Task[Opened[ServiceBusSender]] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -59,7 +57,7 @@ class SenderLink:
         async with self._lock:
             sender = await self._ready()
             try:
-                yield sender
+                yield sender.link
             except BaseException as error:
                 if not isinstance(error, HARMLESS):
                     self._give_up(sender)
@@ -79,38 +77,30 @@ class SenderLink:
             self._give_up(self._sender)
         await asyncio.gather(*self._closing)
 
-    async def _ready(self) -> ServiceBusSender:
+    async def _ready(self) -> Opened[ServiceBusSender]:
         if not self._usable() and self._replacing is not None:
             await asyncio.wait([self._replacing])
         if not self._usable():
             self._give_up(self._sender)
         if self._sender is not None:
             return self._sender
-        sender = self._adopted(await self._opened())
+        sender = self._adopted(await opened(self._make()))
         if self._timer is None:
             self._look_later()
         return sender
 
-    def _adopted(self, sender: ServiceBusSender) -> ServiceBusSender:
+    def _adopted(self, sender: Opened[ServiceBusSender]) -> Opened[ServiceBusSender]:
         self._give_up(self._sender)
         self._sender = sender
         self._used_at = {"send": time.time()}
         return sender
 
     def _usable(self) -> bool:
-        return self._sender is not None and self._idle() < self._upkeep.stale and is_attached(self._sender)
+        return self._sender is not None and self._idle() < self._upkeep.stale and self._sender.attached
 
     def _idle(self) -> float:
         # Not the loop's clock: that one stands still while the machine sleeps.
         return max(time.time() - min(self._used_at.values()), 0.0)
-
-    async def _opened(self) -> ServiceBusSender:
-        sender = self._make()
-        try:
-            return await sender.__aenter__()
-        except BaseException:
-            self._close_later(sender)
-            raise
 
     def _look_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._upkeep.look, self._look)
@@ -120,11 +110,11 @@ class SenderLink:
         if self._sender is None:
             return  # whoever opens the next one will look after it
         self._look_later()
-        if self._replacing is None and (self._idle() >= self._upkeep.idle or not is_attached(self._sender)):
-            self._replacing = asyncio.ensure_future(self._opened())
+        if self._replacing is None and (self._idle() >= self._upkeep.idle or not self._sender.attached):
+            self._replacing = asyncio.ensure_future(opened(self._make()))
             self._replacing.add_done_callback(self._replaced)
 
-    def _replaced(self, opening: asyncio.Task[ServiceBusSender]) -> None:
+    def _replaced(self, opening: asyncio.Task[Opened[ServiceBusSender]]) -> None:
         self._replacing = None
         if opening.cancelled():
             return
@@ -133,31 +123,14 @@ class SenderLink:
             return
         self._adopted(opening.result())
 
-    def _give_up(self, sender: ServiceBusSender | None) -> None:
+    def _give_up(self, sender: Opened[ServiceBusSender] | None) -> None:
         if sender is not None and sender is self._sender:
             self._sender = None
-            self._close_later(sender)
+            task = asyncio.ensure_future(self._closed(sender))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
-    def _close_later(self, sender: ServiceBusSender) -> None:
-        task = asyncio.ensure_future(self._closed(sender))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
-    async def _closed(self, sender: ServiceBusSender) -> None:
+    async def _closed(self, sender: Opened[ServiceBusSender]) -> None:
         async with self._lock:  # who still sends on it, holds this
             pass
-        await closed(sender)
-
-
-def is_attached(sender: ServiceBusSender) -> bool:
-    """Whether a link is as good as it was when it was opened, as far as the SDK knows.
-
-    It does not say so in public. Should its insides change, links are still replaced when they are idle.
-    """
-    try:
-        client = sender._handler
-        link: Any = client._link
-        connection: Any = client._connection
-        return bool(link.state.value == _ATTACHED and connection._error is None)
-    except AttributeError:
-        return getattr(sender, "_handler", sender) is not None
+        await sender.close()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..connection_strings import parts_of, problem_with_storage, shown, trimmed
@@ -20,20 +21,38 @@ _TABLE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{2,62}")
 _SECONDS_TO_CONNECT: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
 class Connection:
     """A client of one table; `credential` is what is closed with it: one that was made for it."""
 
-    client: TableClient
-    credential: AsyncTokenCredential | None
+    def __init__(self, client: TableClient, credential: AsyncTokenCredential | None) -> None:
+        self.client = client
+        self._credential = credential
+        self._users = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
+
+    @contextmanager
+    def used(self) -> Iterator[TableClient]:
+        """The client, which stays open until the end of the block."""
+        self._users += 1
+        self._unused.clear()
+        try:
+            yield self.client
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._unused.set()
 
     async def close(self) -> None:
-        """Close the sockets."""
+        """Close the sockets once nobody uses them: under a request they would break, and nobody knew if it was done."""
         try:
-            await self.client.close()
+            await self._unused.wait()
         finally:
-            if self.credential is not None:
-                await self.credential.close()
+            try:
+                await self.client.close()
+            finally:
+                if self._credential is not None:
+                    await self._credential.close()
 
 
 class Account:

@@ -66,7 +66,10 @@ class AzureTable:
         return self._account
 
     async def close(self) -> None:
-        """Let go of the connections of the running event loop; used again, the table connects again."""
+        """Let go of the connections of the running event loop when what is under way has ended, which takes seconds.
+
+        Used again, the table connects again.
+        """
         if (connection := self._connections.taken()) is not None:
             await connection.close()
 
@@ -115,12 +118,12 @@ class AzureTable:
     async def _answered(
         self, doing: str, ask: Callable[[TableClient, bool], Awaitable[T]], *, writes: bool = False
     ) -> T:
-        # Each try asks for the connection anew: somebody may have closed it in between.
-        return await self._patience.until_answered(
-            f"table {self._account.name}, {doing}",
-            lambda unseen: ask(self._connections.current().client, unseen),
-            writes=writes,
-        )
+        async def attempt(unseen: bool) -> T:
+            # Each asks for the connection anew: somebody may have closed it in between.
+            with self._connections.current().used() as client:
+                return await ask(client, unseen)
+
+        return await self._patience.until_answered(f"table {self._account.name}, {doing}", attempt, writes=writes)
 
 
 def _selected(select: Sequence[str] | None) -> list[str] | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime
 import enum
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -52,8 +51,7 @@ _FAILED = frozenset({TaskStatus.Failure, TaskStatus.RetriesExhausted, TaskStatus
 _FINISHED = _FAILED | {TaskStatus.Success, TaskStatus.Cancelled, TaskStatus.Expired}
 
 
-@dataclass(frozen=True, slots=True)
-class TerminalRow:
+class TerminalRow(NamedTuple):
     """How a task ended; written once, never changed. Times are seconds since the epoch (None: unknown or never).
 
     `result` is the value as JSON when `status` is success; `reason` and `error` are set otherwise. `attempts` counts

@@ -1,41 +1,20 @@
-"""How do log lines look, and which ids do they carry? structlog: JSON in the cloud, readable on a terminal.
+"""How do log lines look? structlog: JSON in the cloud, readable on a terminal.
 
 This package logs through the standard library's `boilermaker_fn` logger, so it obeys whatever logging an application
-has. The ids of the delivery that is being worked on are bound with structlog's contextvars: they stand in every line
-that a task writes, through structlog or through `logging`, and those of concurrent tasks never mix.
+has. The ids of the delivery that is being worked on are bound (bound.py): they stand in every line that a task writes,
+through structlog or through `logging`, and those of concurrent tasks never mix.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-import structlog
-from structlog.typing import Processor
+from .json_lines import JsonLines
 
-from ..messages import Delivery
-from ..task.task import Task
-
-log = logging.getLogger("boilermaker_fn")
-
-
-class Bound:
-    """Binds the ids of a delivery for all lines written in the block. Entered for every message, so no generator."""
-
-    def __init__(self, delivery: Delivery, task: Task | None) -> None:
-        ids: dict[str, object] = {"message_id": delivery.message_id}
-        if task is not None:
-            ids |= {"task_id": task.task_id, "function": task.function_name, "attempt": task.attempt}
-            if task.graph_id is not None:
-                ids["graph_id"] = task.graph_id
-        self._ids = ids
-
-    def __enter__(self) -> None:
-        self._tokens = structlog.contextvars.bind_contextvars(**self._ids)
-
-    def __exit__(self, *error: object) -> None:
-        structlog.contextvars.reset_contextvars(**self._tokens)
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 
 def configure(*, json: bool | None = None, level: int | str = logging.INFO, stream: TextIO | None = None) -> None:
@@ -49,7 +28,8 @@ def configure(*, json: bool | None = None, level: int | str = logging.INFO, stre
         return
     as_json = not stream.isatty() if json is None else json
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_route_to_handlers(_rendering(as_json, stream)))
+    _route_structlog(as_json=as_json)
+    handler.setFormatter(JsonLines() if as_json else _for_people(colors=stream.isatty()))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -66,30 +46,39 @@ def configure_within_host() -> None:
     """Write lines as JSON through the handlers that a host has put on the root logger; its levels stay what they are.
 
     Handlers with a formatter of their own are left alone, and so is everything if the application has configured
-    structlog by itself.
+    structlog by itself. An application that has not imported structlog yet does without it.
     """
     handlers = logging.getLogger().handlers
-    if structlog.is_configured() or not handlers:
-        return
-    formatter = _route_to_handlers(_rendering(as_json=True, stream=sys.stderr))
+    if (structlog := sys.modules.get("structlog")) is not None:
+        if structlog.is_configured() or not handlers:
+            return
+        _route_structlog(as_json=True)
     for handler in handlers:
         if handler.formatter is None:
-            handler.setFormatter(formatter)
+            handler.setFormatter(JsonLines())
 
 
-def _route_to_handlers(rendering: list[Processor]) -> structlog.stdlib.ProcessorFormatter:
-    """Let structlog write through the standard library; returns the formatter for its handlers."""
-    shared = _shared_processors()
+def _route_structlog(*, as_json: bool) -> None:
+    """Let structlog write through the standard library, whose handlers get its fields as the message."""
+    import structlog
+
+    last = [structlog.processors.format_exc_info] if as_json else []
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_fields(),
+            *last,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering)
 
 
-def _shared_processors() -> list[Processor]:
+def _fields() -> list[Processor]:
+    import structlog
+
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -101,8 +90,10 @@ def _shared_processors() -> list[Processor]:
     ]
 
 
-def _rendering(as_json: bool, stream: TextIO) -> list[Processor]:
+def _for_people(*, colors: bool) -> logging.Formatter:
+    import structlog
+
     drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    if as_json:
-        return [drop, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
-    return [drop, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_fields(), processors=[drop, structlog.dev.ConsoleRenderer(colors=colors)]
+    )

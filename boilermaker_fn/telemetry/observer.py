@@ -9,8 +9,10 @@ from ..messages import Delivery, Message
 from ..outcomes import Failed, Interrupted, Outcome, RetryAsked, Succeeded
 from ..task.result import TaskStatus
 from ..task.task import Task
-from .logs import Bound, log
+from .bound import Bound
 from .tracing import OpenTelemetry
+
+log = logging.getLogger("boilermaker_fn")
 
 # Whoever runs a worker must see all other endings: some come without a function that ran, which would log them.
 _EXPECTED = frozenset({TaskStatus.Success, TaskStatus.Retry, TaskStatus.Cancelled})

@@ -6,8 +6,11 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError
 from azure.data.tables.aio import TableServiceClient
 
 from boilermaker_fn.cli.doctor import tables
@@ -113,6 +116,21 @@ async def test_no_rights(method: bytes, doing: str, monkeypatch: pytest.MonkeyPa
         'az role assignment create --assignee-object-id 1234 --role "Storage Table Data Contributor" --scope '
         f"$(az storage account show --name {ACCOUNT} --query id --output tsv)"
     ) in finding.remedy
+
+
+class Nobody(Identity):
+    """Somebody without a token."""
+
+    async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        raise ClientAuthenticationError("nobody is signed in")
+
+
+async def test_no_identity() -> None:
+    finding = await tables.examined(Account("https://shop.table.invalid", "boilermaker", Nobody(), None), None)
+    assert finding.level is Level.PROBLEM
+    assert "nobody is signed in" in finding.found
+    assert "sign in (az login)" in finding.remedy
+    assert "role" not in finding.remedy
 
 
 async def test_none() -> None:

@@ -131,6 +131,21 @@ def test_wide_forms_of_small_values_are_read_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (object(), TypeError),
+        (2**63, ValueError),
+        (UInt(-1), ValueError),
+        (UByte(256), ValueError),
+        (Array(0x40, [None]), TypeError),
+    ],
+)
+def test_what_has_no_encoding_is_refused(value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"encoding|does not fit"):
+        encode(value)
+
+
+@pytest.mark.parametrize(
     "data",
     [
         "",

@@ -182,6 +182,30 @@ async def test_frames_out_of_place_end_their_connection(
     assert await works(emulator)
 
 
+async def test_what_says_nothing_to_sasl_ends_the_connection(emulator: Emulator) -> None:
+    async with connected(emulator.port) as peer:
+        peer.write(SASL_HEADER)
+        await peer.header()
+        peer.send(Open("peer"), type_=SASL)
+        assert await peer.hung_up()
+
+
+async def test_nothing_is_said_before_the_opening(emulator: Emulator) -> None:
+    async with connected(emulator.port) as peer:
+        peer.write(AMQP_HEADER)
+        await peer.header()
+        peer.send(Begin(None, UInt(0), UInt(1), UInt(1)))
+        assert await peer.hung_up()
+
+
+async def test_dispositions_of_what_was_sent_here_are_passed_over(peer: Peer) -> None:
+    await peer.sender("work")
+    delivery_id = peer.transfer(message("1"))
+    await peer.until(Disposition)
+    peer.send(Disposition(False, UInt(delivery_id), settled=True, state=Accepted()))
+    assert isinstance(await peer.put(message("2")), Accepted)
+
+
 async def test_what_comes_for_an_ended_session_is_passed_over(peer: Peer) -> None:
     await peer.sender("work")
     peer.send(End())
@@ -573,6 +597,20 @@ async def test_an_idle_link_is_detached(emulator: Emulator) -> None:
         assert isinstance(await peer.put(message("1")), Accepted)
 
 
+async def test_requests_for_a_link_keep_it_alive(emulator: Emulator) -> None:
+    emulator.faults = Faults(detach_idle_links_after=0.2)
+    async with opened(emulator.port) as peer:
+        await peer.sender("work", 0)
+        await peer.sender("work", 1)
+        await peer.sender("work/$management", 10)
+        await peer.receiver("work/$management", 11, credit=100, locked=False)
+        for _ in range(6):
+            peer.transfer(_request("com.microsoft:peek-message", **{"associated-link-name": "s0"}), 10)
+            await asyncio.sleep(0.05)
+        assert (await peer.until(Detach)).handle == 1
+        assert isinstance(await peer.put(message("1"), 0), Accepted)
+
+
 async def test_a_connection_without_links_is_closed(emulator: Emulator) -> None:
     emulator.faults = Faults(close_unused_connections_after=0.1)
     async with opened(emulator.port) as used, opened(emulator.port) as unused:
@@ -589,10 +627,10 @@ async def test_requests_that_nobody_waits_for_are_bounded(emulator: Emulator, pe
     assert (await peer.until(Detach)).error.condition == "amqp:resource-limit-exceeded"
 
 
-def _request(operation: str) -> bytes:
+def _request(operation: str, **properties: Any) -> bytes:
     return (
         encode_properties(message_id="1")
-        + encode_section(APPLICATION_PROPERTIES, {"operation": operation})
+        + encode_section(APPLICATION_PROPERTIES, {"operation": operation, **properties})
         + encode_section(VALUE, {})
     )
 
@@ -624,6 +662,15 @@ async def test_locks_and_messages_outlive_a_restart_on_a_file(tmp_path: Any) -> 
         (waiting,) = await second.broker.receive("work", 10, locked=True)
         assert waiting.message_id == "2"
         await second.broker.complete("work", UUID(bytes_le=transfer.delivery_tag))
+
+
+async def test_a_full_disk_is_told_to_clients_and_loses_nothing(emulator: Emulator, peer: Peer) -> None:
+    await peer.sender("work")
+    await emulator._database.write(lambda connection: connection.execute("PRAGMA max_page_count = 100").fetchone())
+    outcomes = [await peer.put(message(str(number), bytes(50_000))) for number in range(20)]
+    refused = [one for one in outcomes if isinstance(one, Rejected)]
+    assert {one.error.condition for one in refused} == {"com.microsoft:server-busy"}
+    assert len(await emulator.broker.peek("work", 100, 0)) == 20 - len(refused) > 0
 
 
 async def test_a_taken_port_is_said_at_the_start(emulator: Emulator) -> None:

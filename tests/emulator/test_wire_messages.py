@@ -146,7 +146,8 @@ def test_properties_of_a_settlement_are_plain() -> None:
     }  # fmt: skip
     plain = property_values(given)
     assert plain == {
-        "text": "a", "yes": True, "short": 1, "huge": str(2**64 - 1), "real": 0.5, "id": str(UUID(int=1)), "symbol": "s",
+        "text": "a", "yes": True, "short": 1, "huge": str(2**64 - 1), "real": 0.5, "id": str(UUID(int=1)),
+        "symbol": "s",
     }  # fmt: skip
     assert [type(value) for value in plain.values()] == [str, bool, int, str, float, str, str]
     assert property_values("nothing") == {}

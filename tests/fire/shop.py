@@ -38,7 +38,7 @@ def app_on(connection_string: str, directory: Path) -> Boilermaker:
 
 async def plain(state: dict[str, Any], number: int) -> int:
     note(state, number)
-    await asyncio.sleep(0.002 if number % 10 else 0.3)
+    await asyncio.sleep(0.002 if number % 10 else 1.5)
     return number
 
 

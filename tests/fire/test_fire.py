@@ -10,7 +10,8 @@ import asyncio
 import gc
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Final, Self
@@ -45,20 +46,18 @@ QUEUES: Final = {QUEUE: Rules(lock_duration=LOCK, max_delivery_count=100), LAKE:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the SDK forgets the sockets of broken connections
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the SDK forgets sockets of connections that break
 async def test_every_task_ends_exactly_once_under_fire(tmp_path: Path) -> None:
     chance = Random(SEED)
     with EmulatorProcess(tmp_path, QUEUES) as emulator:
-        async with Chaos(emulator.port, chance, shortest=1_000, longest=200_000) as chaos, asyncio.timeout(LONGEST):
+        async with Chaos(emulator.port, chance, shortest=1_000, longest=200_000) as chaos:
             fire = chaos.through(emulator.connection_string)
-            app = app_on(fire, tmp_path)
-            workload = Workload(app, chance, TASKS)
-            with Workers(fire, tmp_path) as workers:
-                troubles = [emulator.restart, workers.replace_one, emulator.restart, workers.kill_one] * 2
-                rows = await endings(app, workload, chance, troubles)
-                await until_empty(emulator.connection_string)
-            await app.close()
-            gc.collect()  # those sockets, while their warnings count as expected
+            async with publisher(fire, tmp_path) as app:
+                workload = Workload(app, chance, TASKS)
+                with Workers(fire, tmp_path) as workers:
+                    troubles = [emulator.restart, workers.replace_one, emulator.restart, workers.kill_one] * 2
+                    rows = await endings(app, workload, chance, tmp_path / "runs", troubles)
+                    await until_empty(emulator.connection_string)
         letters = await messages_in(emulator.connection_string, LAKE)
 
     runs = Counter(map(int, (tmp_path / "runs").read_text().split()))
@@ -66,6 +65,7 @@ async def test_every_task_ends_exactly_once_under_fire(tmp_path: Path) -> None:
     print(f"{TASKS} tasks, {chaos.cuts} cuts, {len(troubles)} troubles, {lost} locks lost, {runs.total()} runs")
     assert chaos.cuts >= TASKS // 200, "the fire was too cool"
     assert lost >= STALLS, "no lock was lost"
+    assert "interrupted plain" in workers.words, "no task was interrupted"
     check(workload, rows)
     assert {properties_of(letter)[DEAD_LETTER_REASON] for letter in letters} <= {Reason.TaskFailed}
     assert sorted(properties_of(letter)["task_id"] for letter in letters) == sorted(workload.failing)
@@ -86,18 +86,38 @@ def check(workload: Workload, rows: Sequence[TerminalRow]) -> None:
 
 
 async def endings(
-    app: Boilermaker, workload: Workload, chance: Random, troubles: Sequence[Callable[[], None]]
+    app: Boilermaker, workload: Workload, chance: Random, runs: Path, troubles: Sequence[Callable[[], None]]
 ) -> list[TerminalRow]:
-    """Publish everything, make trouble now and then, and wait for all rows."""
-    coming = {TASKS * (number + 1) // (len(troubles) + 1): trouble for number, trouble in enumerate(troubles)}
-    rows = []
-    async with asyncio.TaskGroup() as group:
-        group.create_task(publish(app, workload.roots, chance))
-        for task_id, number in workload.numbers.items():
-            rows.append(await row_of(app, task_id))
-            if trouble := coming.get(number):
-                await asyncio.to_thread(trouble)
-    return rows
+    """Publish everything, make trouble now and then, and wait for all rows. Raises AssertionError with what is lost."""
+    rows: dict[str, TerminalRow] = {}
+    try:
+        async with asyncio.timeout(LONGEST), asyncio.TaskGroup() as group:
+            group.create_task(publish(app, workload.roots, chance))
+            group.create_task(make(troubles, runs))
+            for task_id in workload.numbers:
+                rows[task_id] = await row_of(app, task_id)
+    except TimeoutError:
+        raise AssertionError(f"task {list(workload.numbers)[len(rows)]} did not end within {LONGEST:g} s") from None
+    return list(rows.values())
+
+
+async def make(troubles: Sequence[Callable[[], None]], runs: Path) -> None:
+    """Make each trouble when there were so many runs more."""
+    for number, trouble in enumerate(troubles, 1):
+        while not runs.exists() or len(runs.read_bytes().split()) < TASKS * number // (len(troubles) + 1):
+            await asyncio.sleep(0.05)
+        await asyncio.to_thread(trouble)
+
+
+@asynccontextmanager
+async def publisher(connection: str, directory: Path) -> AsyncIterator[Boilermaker]:
+    """The app in this process."""
+    app = app_on(connection, directory)
+    try:
+        yield app
+    finally:
+        await app.close()
+        gc.collect()  # the SDK's forgotten sockets, while their warnings are ignored
 
 
 async def publish(app: Boilermaker, roots: Sequence[Task], chance: Random) -> None:

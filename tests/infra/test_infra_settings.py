@@ -40,7 +40,8 @@ NOT_SET = {
     "service_bus_namespace_url",  # that of the trigger
     "table_storage_connection_string",  # no keys
     "trigger_connection_string",  # no keys
-    "website_instance_id",  # set by Functions
+    "website_instance_id",  # set by App Service
+    "website_site_name",  # set by Functions
 }
 
 MAIN = ROOT / "infra" / "main.bicep"
@@ -95,7 +96,7 @@ def test_flex_consumption_refuses_some_settings(settings: dict[str, Any]) -> Non
 
 def test_the_app_starts_with_its_settings(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     put(monkeypatch, settings)
-    monkeypatch.setenv("WEBSITE_INSTANCE_ID", "an-instance")
+    monkeypatch.setenv("WEBSITE_SITE_NAME", "an-app")
     config = configured()
     assert config.uses_service_bus
     assert config.service_bus_host == "ns.servicebus.windows.net"

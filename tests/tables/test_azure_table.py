@@ -226,6 +226,38 @@ async def test_a_closed_table_connects_again(direct):
     assert await direct.read("p", "r") is not None
 
 
+async def test_what_is_under_way_when_a_table_is_closed_is_finished(direct):
+    async def one(number: int) -> None:
+        for turn in range(5):
+            await direct.write([Insert(row(f"{number}-{turn}"))])
+            assert await direct.read("p", f"{number}-{turn}") is not None
+
+    working = asyncio.gather(*(one(number) for number in range(10)))
+    while not working.done():
+        await direct.close()
+        await asyncio.sleep(0.01)
+    await working
+    assert len((await direct.query("p")).entities) == 50
+
+
+async def test_closing_can_be_interrupted(table, direct, proxy):
+    await direct.write([Insert(row())])
+    proxy.faults = [hangs]
+    reading = asyncio.ensure_future(table.read("p", "r"))
+    while not proxy.requests:
+        await asyncio.sleep(0.01)
+    closing = asyncio.ensure_future(table.close())
+    await asyncio.sleep(0.05)
+    assert not closing.done()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert await table.read("p", "r") is not None  # over a new connection
+
+
 async def test_a_page_goes_on_in_another_process(azurite, name, direct):
     await direct.write([Insert(row(f"it's {number}", {"n": number})) for number in range(5)])
     page = await direct.query("p", where=[Where("n", "gt", 0)], limit=2)

@@ -146,8 +146,11 @@ async def chain_of(config: Config) -> list[str]:
 async def test_a_managed_identity_is_asked_where_there_can_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "ManagedIdentityCredential" not in await chain_of(Config())
     assert "ManagedIdentityCredential" in await chain_of(Config(azure_credential_include_msi=True))
+    for name in ("WEBSITE_SITE_NAME", "CONTAINER_APP_NAME"):
+        monkeypatch.setenv(name, "shop")
+        assert "ManagedIdentityCredential" in await chain_of(Config())
+        monkeypatch.delenv(name)
     monkeypatch.setenv("CONTAINER_APP_NAME", "shop")
-    assert "ManagedIdentityCredential" in await chain_of(Config())
     assert "ManagedIdentityCredential" not in await chain_of(Config(azure_credential_include_msi=False))
 
 
@@ -213,11 +216,12 @@ def test_all_problems_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         ("sb://127.0.0.1:5672", "an emulator takes no identity"),
         (SERVICE_BUS, "is a connection string: put it into SERVICE_BUS_CONNECTION_STRING"),
         (f"https://user:{KEY}@", "give the host name"),
+        (f"{URL[:-1]}:port", "has a port that is no number from 0 to 65535"),
     ],
 )
 def test_what_is_no_namespace(url: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = said(monkeypatch, SERVICE_BUS_NAMESPACE_URL=url)
-    assert text.startswith("SERVICE_BUS_NAMESPACE_URL is ")
+    assert text.startswith("SERVICE_BUS_NAMESPACE_URL ")
     assert problem in text
     assert "; " not in text.replace("identity; give", "")
 
@@ -236,6 +240,8 @@ def test_what_is_no_namespace(url: str, problem: str, monkeypatch: pytest.Monkey
         (SERVICE_BUS.replace("SharedAccessKey=", "SharedAccessKey"), "is no connection string"),
         (f"{SERVICE_BUS};SharedAccessKey={KEY}", "says 'sharedaccesskey' more than once"),
         (EMULATOR.replace("true", "True"), "only true, in lower case"),
+        (EMULATOR.replace("5672", "port"), "has a port that is no number from 0 to 65535: 'sb://127.0.0.1:port'"),
+        (EMULATOR.replace("5672", "99999"), "has a port that is no number from 0 to 65535"),
         ("@Microsoft.KeyVault(SecretUri=https://vault/secrets/bus)", "a Key Vault reference that was not resolved"),
     ],
 )
@@ -253,6 +259,7 @@ def test_what_is_no_connection_string(name: str, text: str, problem: str, monkey
         ("UseDevelopmentStorage=false", "needs AccountName="),
         (STORAGE.replace(f"AccountKey={KEY};", ""), "needs AccountName="),
         (STORAGE.replace(KEY, "key!"), "an AccountKey= that is not base64"),
+        (f"{STORAGE};TableEndpoint=http://127.0.0.1:123456/shop", "has a port that is no number from 0 to 65535"),
         ("SharedAccessSignature=sv=1&sig=abc", "names no account"),
     ],
 )
@@ -271,6 +278,12 @@ def test_what_is_no_storage_account(name: str, text: str, problem: str, monkeypa
         ("http://shop.table.core.windows.net", "tokens are sent over https only"),
         ("shop.table.core.windows.net", "give the table service's URL"),
         ("https://shop", "give the table service's URL"),
+        ("https://shop.blob.core.windows.net", "give the table service's URL"),
+        ("https://shop.servicebus.windows.net", "give the table service's URL"),
+        ("https://shop.table.core.windows.net/boilermaker", "give the table service's URL"),
+        ("https://[::", "give the table service's URL"),
+        ("https://shop.table.core.windows.net:port", "has a port that is no number from 0 to 65535"),
+        (f"https://shop:{KEY}@shop.table.core.windows.net", "holds more than an address (which is not shown)"),
     ],
 )
 @pytest.mark.parametrize("name", ["TABLE_STORAGE_URL", "AzureWebJobsStorage__tableServiceUri"])
@@ -311,6 +324,10 @@ OTHER = "https://other.servicebus.windows.net"
             "DEAD_LETTER_QUEUE_NAME and SERVICE_BUS_QUEUE_NAME are both 'orders'",
         ),
         (
+            {"SERVICE_BUS_QUEUE_NAME": "orders", "DEAD_LETTER_QUEUE_NAME": "Orders"},
+            "DEAD_LETTER_QUEUE_NAME and SERVICE_BUS_QUEUE_NAME are both 'Orders'",
+        ),
+        (
             {
                 "ServiceBusConnection": EMULATOR,
                 "TABLE_STORAGE_URL": "https://shop.table.core.windows.net",
@@ -340,6 +357,7 @@ OTHER = "https://other.servicebus.windows.net"
             "TABLE_STORAGE_URL is set, but no Service Bus beside it: set SERVICE_BUS_NAMESPACE_URL",
         ),
         ({"WEBSITE_INSTANCE_ID": "ab12"}, "WEBSITE_INSTANCE_ID=ab12 says that this runs in the cloud"),
+        ({"WEBSITE_SITE_NAME": "shop"}, "WEBSITE_SITE_NAME=shop says that this runs in the cloud"),
     ],
 )
 def test_what_contradicts(variables: dict[str, str], problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,6 +380,12 @@ def test_what_does_not_contradict(variables: dict[str, str], monkeypatch: pytest
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     configured()
+
+
+def test_the_table_service_of_a_server_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_BUS_NAMESPACE_URL", URL)
+    monkeypatch.setenv("TABLE_STORAGE_URL", "https://127.0.0.1:10002/devstoreaccount1")
+    assert configured().table_endpoint == "https://127.0.0.1:10002/devstoreaccount1"
 
 
 def test_where_tasks_live_is_not_checked_where_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,7 +414,7 @@ def test_checked_says_what_is_wrong_with_arguments() -> None:
 # -- secrets
 
 
-@pytest.mark.parametrize("name", sorted(VARIABLES - {"WEBSITE_INSTANCE_ID", "CONTAINER_APP_NAME"}))
+@pytest.mark.parametrize("name", sorted(VARIABLES - {"WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME", "CONTAINER_APP_NAME"}))
 @pytest.mark.parametrize(
     "secret",
     [SERVICE_BUS, STORAGE, f"https://shop.table.core.windows.net/?sig={KEY}", f"https://me:{KEY}@shop", f"{KEY}=="],

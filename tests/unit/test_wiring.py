@@ -47,7 +47,9 @@ def test_an_empty_setting_is_none(name: str, monkeypatch: pytest.MonkeyPatch) ->
     assert Boilermaker().shell.wiring.queue == "boilermaker-tasks"
 
 
-@pytest.mark.parametrize(("name", "value"), [("WEBSITE_INSTANCE_ID", "ab12"), ("CONTAINER_APP_NAME", "shop")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("WEBSITE_INSTANCE_ID", "ab12"), ("WEBSITE_SITE_NAME", "shop"), ("CONTAINER_APP_NAME", "shop")]
+)
 def test_in_the_cloud_the_embedded_engine_is_not_the_default(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ class Operations:
     sent: int = 0
     received: int = 0
     settled: int = 0
+    dispositions: int = 0  # frames that settle
     managed: Counter[str] = field(default_factory=Counter)
     attached: Counter[str] = field(default_factory=Counter)  # links by address: no operations, but they take time
 
@@ -96,11 +97,13 @@ class CountedLine:
             self._operations.received += 1
 
     def _settled(self, channel: int, disposition: Disposition) -> None:
+        before = self._operations.settled
         last = disposition.first if disposition.last is None else disposition.last
         for delivery_id in range(disposition.first, last + 1):
             if (channel, delivery_id) in self._unsettled:
                 self._unsettled.remove((channel, delivery_id))
                 self._operations.settled += 1
+        self._operations.dispositions += self._operations.settled > before
 
 
 class _Side:

@@ -285,10 +285,10 @@ async def test_cancelling_one_caller_leaves_the_others(bus, emulator):
 
 
 async def test_an_idle_link_is_replaced_before_anybody_waits_for_it(connection, wire, emulator):
-    emulator.faults = Faults(detach_idle_links_after=2.0)
-    bus = AzureServiceBus(connection_string=connection, upkeep=Upkeep(look=0.1, idle=0.5))
+    emulator.faults = Faults(detach_idle_links_after=1.5)
+    bus = AzureServiceBus(connection_string=connection, upkeep=Upkeep(look=0.1, idle=0.3))
     await bus.transport.send([message("a")])
-    await until(lambda: wire.links >= 8)  # idle for about two times as long as the service allows
+    await until(lambda: wire.links >= 7)  # idle for several times as long as the service allows
     await until(lambda: open_and_fresh(bus))
     links = wire.links
     await bus.transport.send([message("b")])
@@ -299,7 +299,7 @@ async def test_an_idle_link_is_replaced_before_anybody_waits_for_it(connection, 
 
 def open_and_fresh(bus: AzureServiceBus) -> bool:
     link = bus._namespaces.current().outbox("orders")._link
-    return link._replacing is None and link._sender is not None and link._idle() < 0.2
+    return link._replacing is None and link._sender is not None and link._sender.attached and link._idle() < 0.2
 
 
 async def test_a_broken_link_is_replaced_though_nobody_sends(connection, wire, emulator):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 
 from ...app import Boilermaker
 from ...errors import ConfigurationError
@@ -16,6 +17,7 @@ from ...wiring import Wiring
 from ..places import place
 from . import clock, embedded, tables, versions
 from .findings import Finding, Level, ok, problem, warning, worst
+from .names import misspelt
 from .namespace import REACHING, Namespace, reached, token
 from .needs import Needs, needs_of
 from .queues import examined
@@ -26,7 +28,7 @@ async def checkup(app: Boilermaker | None) -> list[Finding]:
     directory = app_directory()
     host = read(directory)
     registered = [] if app is None else list(app.shell.registry.values())
-    found = [*versions.packages(), *versions.host(directory, host, registered)]
+    found = [*versions.packages(), *versions.host(directory, host, registered), *misspelt(os.environ)]
     try:
         async with place(app) as here:
             wiring = here.wiring

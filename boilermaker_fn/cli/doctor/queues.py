@@ -125,11 +125,11 @@ async def _options(
     except (AzureError, TimeoutError) as error:
         unseen = _not_managed(namespace, queue, error, principal)
         return [await _probed(namespace, sender, receiver, needs), unseen]
-    return _judged(properties, needs)
+    return _judged(queue, properties, needs)
 
 
-def _judged(properties: QueueProperties, needs: Needs) -> list[Finding]:
-    if properties.name == needs.dead_letter_queue:
+def _judged(queue: str, properties: QueueProperties, needs: Needs) -> list[Finding]:
+    if queue == needs.dead_letter_queue:  # the service can spell it with other capitals
         return queue_options.dead_letter_queue(properties)
     return queue_options.work_queue(properties, needs)
 

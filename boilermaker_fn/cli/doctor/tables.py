@@ -71,7 +71,12 @@ def _failed(
     found = f"{doing} in {name} fails: {described(error)}"
     if said is Answer.NoTable:
         return warning(_CHECK, f"{name} is not there yet", "nothing, if the name is right: the first write makes it")
-    if said is Answer.Denied and hasattr(client.credential, "get_token"):
+    # Without a response it was not the service that refused: there is no token.
+    if (
+        said is Answer.Denied
+        and getattr(error, "response", None) is not None
+        and hasattr(client.credential, "get_token")
+    ):
         return problem(_CHECK, found, how_to_give(TABLES, account_scope(client.account_name or ""), principal))
     if said is Answer.NotSent and host_of(client.url) in ("127.0.0.1", "localhost"):
         return problem(_CHECK, found, "start Azurite (azurite-table), or correct its port in the connection string")
