@@ -35,7 +35,7 @@ def problem_with_port(url: str) -> str | None:
     try:
         _ = urlsplit(url if "://" in url else f"//{url}").port
     except ValueError:
-        return f"has a port that is no number from 0 to 65535: {shown(url)}"
+        return f"has a wrong port in {shown(url)}: a port is a number from 0 to 65535"
     return None
 
 

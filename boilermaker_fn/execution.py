@@ -10,16 +10,18 @@ import asyncio
 import contextvars
 import logging
 import os
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .attempts import outcome_of_call, outcome_of_error, outcome_of_value
 from .blocking import watched
 from .errors import TaskTimeout
 from .outcomes import Interrupted, Outcome
-from .processes import Processes
 from .registry import Kind, Registration
 from .task.task import Task
 from .threads import DaemonThreads
+
+if TYPE_CHECKING:
+    from .processes import Processes
 
 log = logging.getLogger("boilermaker_fn")
 
@@ -40,7 +42,7 @@ class Execution:
     def __init__(self, state: Any, longest: float | None = None) -> None:
         self._state = state
         self._longest = longest
-        self._processes = Processes()
+        self._processes: Processes | None = None
         self._threads = DaemonThreads()
         self._free_threads = asyncio.Semaphore(MAX_THREADS)
         self._free_processes = asyncio.Semaphore(os.cpu_count() or 1)
@@ -66,7 +68,8 @@ class Execution:
 
     def close(self) -> None:
         """Kill child processes. Threads end with the process."""
-        self._processes.close()
+        if self._processes is not None:
+            self._processes.close()
 
     async def _on_loop(self, registration: Registration, task: Task, timeout: float | None) -> Outcome:
         signature = registration.signature
@@ -107,6 +110,10 @@ class Execution:
     async def _in_process(self, registration: Registration, task: Task, timeout: float | None) -> Outcome:
         timeout = await self._place(self._free_processes, timeout)
         try:
+            if self._processes is None:
+                from .processes import Processes
+
+                self._processes = Processes()
             args, kwargs = _arguments(task)
             return await self._processes.run(registration.fn, args, kwargs, registration.retry_on, timeout)
         finally:

@@ -38,6 +38,11 @@ CONNECTION: Final = "ServiceBusConnection"
 
 _QUEUE_SETTING: Final = "SERVICE_BUS_QUEUE_NAME"
 
+#: What functions are called, and how many characters of a name the host takes.
+_RUN: Final = "run_task"
+_REAP: Final = "reap_dead_letters"
+_LONGEST_NAME: Final = 128
+
 _Function: TypeAlias = Callable[[func.ServiceBusMessage], Awaitable[None]]
 #: One runner for each event loop, made for its first message: until then nothing is imported or connected.
 _Runners: TypeAlias = "PerLoop[Runner]"
@@ -48,14 +53,14 @@ def function_app(app: Boilermaker) -> func.FunctionApp:
 
     They are named `run_task` and `reap_dead_letters`; for a queue named at registration, with `_` and that name after
     it. Register all tasks before. Raises ConfigurationError when the settings, or host.json and the tasks, contradict
-    each other, or when two queues would share a function's name.
+    each other, or when a function's name would be too long or that of two queues.
     """
     functions = func.FunctionApp()
     runners = PerLoop(partial(_runner, app.shell, _longest(app.shell)))
     for queue, trigger, suffix in _sources(app.shell):
-        _add(functions, f"run_task{suffix}", trigger, _running(runners, queue))
+        _add(functions, f"{_RUN}{suffix}", trigger, _running(runners, queue))
         reap = _reaping(runners, queue + DEAD_LETTER_SUFFIX)
-        _add(functions, f"reap_dead_letters{suffix}", trigger + DEAD_LETTER_SUFFIX, reap)
+        _add(functions, f"{_REAP}{suffix}", trigger + DEAD_LETTER_SUFFIX, reap)
     return functions
 
 
@@ -131,13 +136,14 @@ class _Source(NamedTuple):
 
 
 def _sources(shell: Shell) -> list[_Source]:
+    shell.check_queues()  # here, and not before the first message, which would be refused until it counts as poison
     default = _default_source(shell)
-    sources = {default.queue: default}
+    sources = {default.queue.lower(): default}  # two spellings of a queue's name are one queue
     for registration in shell.registry.values():
         if (queue := registration.queue) is not None:
             suffix = "_" + re.sub(r"\W", "_", queue, flags=re.ASCII)
-            sources.setdefault(queue, _Source(queue, queue, suffix))
-    _refuse_equal_names(list(sources.values()))
+            sources.setdefault(queue.lower(), _Source(queue, queue, suffix))
+    _refuse_names(list(sources.values()))
     return list(sources.values())
 
 
@@ -147,14 +153,19 @@ def _default_source(shell: Shell) -> _Source:
     return _Source(queue, f"%{_QUEUE_SETTING}%" if os.environ.get(_QUEUE_SETTING) == queue else queue, "")
 
 
-def _refuse_equal_names(sources: list[_Source]) -> None:
+def _refuse_names(sources: list[_Source]) -> None:
     known: dict[str, _Source] = {}
     for source in sources:
+        if len(name := f"{_REAP}{source.suffix}") > _LONGEST_NAME:
+            raise ConfigurationError(
+                f"queue {source.queue!r} would get a function {name}, which has {len(name)} characters; the host "
+                f"takes {_LONGEST_NAME}: give the queue a shorter name"
+            )
         other = known.setdefault(source.suffix.lower(), source)  # the host compares names in this way
         if other is not source:
             raise ConfigurationError(
                 f"queues {other.trigger!r} and {source.trigger!r} would both get a function "
-                f"run_task{source.suffix}: rename one of them"
+                f"{_RUN}{source.suffix}: rename one of them"
             )
 
 

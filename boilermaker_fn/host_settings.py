@@ -83,9 +83,9 @@ def read(directory: Path) -> HostSettings | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        return _unreadable(f"host.json cannot be read as JSON, in which there are no comments: {error}")
+        return _unreadable(f"it cannot be read as JSON, in which there are no comments: {error}")
     if not isinstance(given, dict):
-        return _unreadable('host.json holds no object: it must begin with {"version": "2.0"')
+        return _unreadable('it holds no object: it must begin with {"version": "2.0"')
     return _Reading(given).settings()
 
 

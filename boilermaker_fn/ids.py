@@ -6,11 +6,6 @@ import re
 import sys
 from typing import NewType
 
-if sys.version_info >= (3, 14):
-    from uuid import uuid7
-else:
-    from uuid_utils import uuid7
-
 TaskId = NewType("TaskId", str)
 GraphId = NewType("GraphId", str)
 
@@ -28,6 +23,11 @@ _QUEUE = re.compile(r"(?=.{1,260}$)[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?")
 
 def new_task_id() -> TaskId:
     """A new UUIDv7 as text."""
+    # Imported here: whoever only runs tasks makes no ids.
+    if sys.version_info >= (3, 14):
+        from uuid import uuid7
+    else:
+        from uuid_utils import uuid7
     return TaskId(str(uuid7()))
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .entities import ANY_ETAG, MAX_OPERATIONS, Delete, Entity, Insert, Where
 from .errors import Conflict, NotFound, StoreUnavailable
 from .ids import GraphId, TaskId
 from .outcomes import ErrorInfo, Reason
-from .ports import Table
 from .result_rows import FINISHED, from_entity, partition_of, partitions, to_entity
 from .task.result import TaskResult, TaskStatus, TerminalRow
+
+if TYPE_CHECKING:
+    from .ports import Table
 
 
 class Purged(NamedTuple):

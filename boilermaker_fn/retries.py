@@ -99,6 +99,8 @@ class RetryPolicy(BaseModel):
 class NoRetry(RetryPolicy):
     """One attempt, as a policy: `policy=NoRetry()`."""
 
+    model_config = ConfigDict(defer_build=True)
+
     def __init__(self, **data: Any) -> None:
         super().__init__(**{"max_tries": 1, "delay": 5, "delay_max": 5, "retry_mode": RetryMode.Fixed, **data})
 

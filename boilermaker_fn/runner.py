@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from . import effects as fx
 from .delivery import State, step
 from .errors import Held, NotSent, StoreUnavailable
 from .execution import Execution
 from .messages import Delivery, Message
-from .ports import Transport
 from .registry import Registration
 from .results import ResultStore
 from .rules import Rules
 from .telemetry.observer import Observer
+
+if TYPE_CHECKING:
+    from .ports import Transport
 
 # How long sending is tried again before the message goes back, in seconds: 2, 4, 8 ... with the delivery count. It goes
 # back at once to somebody else, and without growing patience a short outage would use up the count.

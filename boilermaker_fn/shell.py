@@ -90,6 +90,15 @@ class Shell:
         named = (registration.queue for registration in self.registry.values())
         return tuple(dict.fromkeys([self.wiring.queue, *(queue for queue in named if queue is not None)]))
 
+    def check_queues(self) -> None:
+        """Raise ConfigurationError when a queue to be worked is the one for what was given up."""
+        aside = self.wiring.dead_letter_queue
+        if any(same_queue(aside, queue) for queue in self.queues):
+            raise ConfigurationError(
+                f"queue {aside!r} is to be worked, and to get what was given up, which would go round for ever: name "
+                "another one in DEAD_LETTER_QUEUE_NAME, or in queue=..."
+            )
+
     def runner(self, longest: float | None = None) -> Runner:
         """A runner for the current event loop. `longest` is how long an attempt may take at most, in seconds.
 
@@ -100,12 +109,8 @@ class Shell:
         from .runner import Runner
         from .telemetry.observer import Observer
 
+        self.check_queues()
         wiring = self.wiring
-        if any(same_queue(wiring.dead_letter_queue, queue) for queue in self.queues):
-            raise ConfigurationError(
-                f"queue {wiring.dead_letter_queue!r} is to be worked, and to get what was given up, which would go "
-                "round for ever: name another one in DEAD_LETTER_QUEUE_NAME, or in queue=..."
-            )
         functions = self.registry.runnable
         transport = wiring.engine.transport
         return Runner(

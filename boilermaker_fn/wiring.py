@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .errors import ConfigurationError
 from .ids import same_queue
-from .ports import Engine, Table
 from .results import ResultStore
 
 if TYPE_CHECKING:
     from .config import Config
+    from .ports import Engine, Table
 
 log = logging.getLogger("boilermaker_fn")
 

@@ -4,8 +4,8 @@ using 'main.bicep'
 
 param environmentName = readEnvironmentVariable('AZURE_ENV_NAME', 'boilermaker')
 
-// Separated by commas; the first is the default queue.
-param workQueues = split(readEnvironmentVariable('WORK_QUEUES', 'boilermaker-tasks'), ',')
+// Separated by commas, with or without spaces; the first is the default queue.
+param workQueues = split(replace(readEnvironmentVariable('WORK_QUEUES', 'boilermaker-tasks'), ' ', ''), ',')
 
 param producerPrincipalId = readEnvironmentVariable('PRODUCER_PRINCIPAL_ID', '')
 param producerUsesTable = bool(readEnvironmentVariable('PRODUCER_USES_TABLE', 'false'))
@@ -20,4 +20,4 @@ param maximumInstanceCount = int(readEnvironmentVariable('MAXIMUM_INSTANCE_COUNT
 param subnetId = readEnvironmentVariable('SUBNET_ID', '')
 param producerSubnetIds = empty(readEnvironmentVariable('PRODUCER_SUBNET_IDS', ''))
   ? []
-  : split(readEnvironmentVariable('PRODUCER_SUBNET_IDS', ''), ',')
+  : split(replace(readEnvironmentVariable('PRODUCER_SUBNET_IDS', ''), ' ', ''), ',')

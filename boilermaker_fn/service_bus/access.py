@@ -56,7 +56,8 @@ class Access:
 
         # Trying again is ours: two loops within each other would multiply.
         if self.connection_string is not None:
-            return Connected(ServiceBusClient.from_connection_string(self.connection_string, retry_total=0), None)
+            text = _without_queue(self.connection_string)
+            return Connected(ServiceBusClient.from_connection_string(text, retry_total=0), None)
         credential, ours = self.identity()
         return Connected(ServiceBusClient(self.host, credential, retry_total=0), credential if ours else None)
 
@@ -67,6 +68,12 @@ class Access:
 
             return DefaultAzureCredential(), True
         return (self._credential(), True) if callable(self._credential) else (self._credential, False)
+
+
+def _without_queue(connection_string: str) -> str:
+    """With an EntityPath in it the SDK would refuse all other queues, the dead-letter queue too."""
+    parts = connection_string.strip("; ").split(";")
+    return ";".join(part for part in parts if part.partition("=")[0].strip().lower() != "entitypath")
 
 
 def _problem(url: str | None, credential: object, connection_string: str | None) -> str | None:

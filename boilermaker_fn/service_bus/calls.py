@@ -59,13 +59,6 @@ class Call:
         if not self._unaccounted and not self.waiting.done():
             self.waiting.set_result(self.receipt)
 
-    def abandon(self, error: BaseException) -> None:
-        """Nobody sends them any more."""
-        if isinstance(error, asyncio.CancelledError):
-            self.waiting.cancel()
-        elif not self.waiting.done():
-            self.waiting.set_exception(error)
-
 
 @dataclass(frozen=True, slots=True)
 class Parcel:

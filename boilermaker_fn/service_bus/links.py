@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -10,6 +11,8 @@ from azure.servicebus.aio import ServiceBusReceiver, ServiceBusSender
 
 L = TypeVar("L", ServiceBusSender, ServiceBusReceiver)
 
+#: Seconds. Half a second is usual; a token that must be fetched can take some more.
+_TO_OPEN: Final = 15.0
 _ATTACHED: Final = 3
 
 
@@ -44,9 +47,10 @@ class Opened(Generic[L]):
 
 
 async def opened(link: L) -> Opened[L]:
-    """The link, ready to use. Raises what the SDK raises."""
+    """The link, ready to use. Raises what the SDK raises, or TimeoutError: the SDK would wait for ever."""
     try:
-        await link.__aenter__()
+        async with asyncio.timeout(_TO_OPEN):
+            await link.__aenter__()
     except BaseException:
         with contextlib.suppress(Exception):
             await link.close()

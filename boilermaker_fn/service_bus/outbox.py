@@ -13,7 +13,6 @@ from typing import Final, TypeVar
 from azure.servicebus.aio import ServiceBusSender
 from azure.servicebus.exceptions import ServiceBusError
 
-from ..errors import QueueUnavailable
 from ..messages import Message
 from .calls import Call, Parcel, Receipt
 from .encoding import utc
@@ -68,20 +67,18 @@ class Outbox:
                 calls, self._calls = self._calls, []
                 for when, groups in _by_time(calls).items():
                     await self._send_groups(groups, when)
-        except BaseException as error:  # the loop is being shut down, or a bug: nobody may wait for ever
-            for call in [*calls, *self._calls]:
-                call.abandon(error)
-            self._calls = []
-            raise
         finally:
             self._sending = None
+            for call in [*calls, *self._calls]:  # still waiting only when the loop is being shut down
+                call.waiting.cancel()
+            self._calls = []
 
     async def _send_groups(self, groups: list[list[Parcel]], when: float | None) -> None:
         """Each group holds what one call sends; `when` is when they are scheduled for by an operation of its own."""
         deadline = min(group[0].call.deadline for group in groups)
         try:
             shipments = await self._attempt("send", lambda sender: packed(sender, groups), deadline)
-        except QueueUnavailable as error:
+        except Exception as error:  # whatever it is, who sent them must hear of it
             for group in groups:
                 _account(group, error)
             return
@@ -96,7 +93,7 @@ class Outbox:
                 await self._attempt("send", lambda sender: sender.send_messages(payload, timeout=_TO_SEND), deadline)
             else:
                 await self._schedule(parcels, when, deadline)
-        except QueueUnavailable as error:
+        except Exception as error:
             if len(parcels) > 1 and _is_about_one(error):
                 for parcel in parcels:
                     await self._ship(Shipment([parcel], parcel.wire), when)
@@ -137,6 +134,6 @@ def _account(parcels: list[Parcel], error: BaseException | None = None) -> None:
         parcel.call.account([parcel], error)
 
 
-def _is_about_one(error: QueueUnavailable) -> bool:
+def _is_about_one(error: Exception) -> bool:
     """Whether the service may have refused a batch because of one of its messages."""
     return isinstance(error.__cause__, ValueError) or type(error.__cause__) is ServiceBusError

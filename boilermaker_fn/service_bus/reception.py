@@ -57,7 +57,8 @@ class Reception:
                     await self._receiving.acquire()
             except TimeoutError:  # others are waiting for the same messages
                 break
-            if found := await self._uninterrupted(self._take(count, min(end - now(), _LONGEST_RECEIVE))):
+            seconds = min(max(end - now(), _AT_ONCE), _LONGEST_RECEIVE)
+            if found := await self._uninterrupted(self._take(count, seconds)):
                 return found
         return []
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from ..connection_strings import parts_of, problem_with_storage, shown, trimmed
+from ..connection_strings import parts_of, problem_with_port, problem_with_storage, shown, trimmed
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -123,10 +123,13 @@ def _problem(
         return "a connection string says where and who: give it, or an endpoint and a credential"
     if connection_string is not None and (problem := problem_with_storage(connection_string)) is not None:
         return f"the connection string {problem}"
-    if endpoint is not None and "?" in endpoint:
+    if endpoint is not None and ("?" in endpoint or "@" in endpoint):
         return (
-            "the endpoint holds more than an address (which is not shown): a SAS token belongs in a connection string"
+            "the endpoint holds more than an address (which is not shown): a SAS token or a key belongs in a "
+            "connection string"
         )
+    if endpoint is not None and (problem := problem_with_port(endpoint)) is not None:
+        return f"the endpoint {problem}"
     if endpoint is not None and "://" in endpoint and not endpoint.startswith("https://"):
         return (
             f"the endpoint is {shown(endpoint)}: an identity's token is only sent over https://; for Azurite give a "

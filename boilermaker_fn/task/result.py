@@ -6,7 +6,7 @@ import datetime
 import enum
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from ..ids import GraphId, TaskId
 from ..outcomes import ErrorInfo
@@ -77,6 +77,9 @@ class TaskResult(BaseModel):
 
     `result` is the returned value as JSON data; `TaskHandle.result()` revives it by the function's return annotation.
     """
+
+    # Whoever only runs tasks never makes one.
+    model_config = ConfigDict(defer_build=True)
 
     task_id: TaskId
     graph_id: GraphId | None = None

@@ -62,14 +62,10 @@ def _route_structlog(*, as_json: bool) -> None:
     """Let structlog write through the standard library, whose handlers get its fields as the message."""
     import structlog
 
-    last = [structlog.processors.format_exc_info] if as_json else []
+    tracebacks = [structlog.processors.format_exc_info] if as_json else []
+    handed_over = structlog.stdlib.ProcessorFormatter.wrap_for_formatter
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *_fields(),
-            *last,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=[structlog.stdlib.filter_by_level, *_fields(), *tracebacks, handed_over],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING
 
 from ..messages import Delivery, Message
 from ..outcomes import Failed, Interrupted, Outcome, RetryAsked, Succeeded
 from ..task.result import TaskStatus
 from ..task.task import Task
 from .bound import Bound
-from .tracing import OpenTelemetry
+
+if TYPE_CHECKING:
+    from .tracing import OpenTelemetry
 
 log = logging.getLogger("boilermaker_fn")
 

@@ -74,6 +74,8 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
         { name: 'TABLE_STORAGE_URL', value: tableServiceUrl }
         { name: 'BOILERMAKER_TABLE_NAME', value: tableName }
         { name: 'AZURE_CLIENT_ID', value: identityClientId }
+        // Else pydantic looks for plugins in every installed package, each time an instance starts.
+        { name: 'PYDANTIC_DISABLE_PLUGINS', value: '__all__' }
         { name: 'APPLICATIONINSIGHTS_CONNECTION_STRING', value: insightsConnectionString }
         { name: 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING', value: 'ClientId=${identityClientId};Authorization=AAD' }
       ]

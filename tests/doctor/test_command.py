@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from boilermaker_fn import Boilermaker
 from boilermaker_fn.cli.commands import cli
+from boilermaker_fn.cli.doctor.checkup import checkup
+from boilermaker_fn.cli.doctor.findings import Level
 from boilermaker_fn.config import Config
+from boilermaker_fn.local import LocalEngine
 from boilermaker_fn.local.queue import Rules
 from tests.azurite import a_table_name, connection_string
 from tests.emulated import EmulatorProcess
@@ -58,6 +62,17 @@ def test_settings_that_are_wrong_are_all_named(monkeypatch: pytest.MonkeyPatch) 
             "give the host name of the namespace, such as my-namespace.servicebus.windows.net",
         ),
     ]
+
+
+async def test_an_app_that_works_the_queue_for_dead_letters() -> None:
+    app = Boilermaker(None, LocalEngine(None))
+
+    @app.task(queue="boilermaker-tasks-dead-letters")
+    async def nothing(state: None) -> None: ...
+
+    (finding,) = [finding for finding in await checkup(app) if finding.level is Level.PROBLEM]
+    assert finding.check == "settings"
+    assert "to be worked, and to get what was given up" in finding.found
 
 
 def test_an_app_that_does_not_exist() -> None:

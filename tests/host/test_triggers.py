@@ -92,6 +92,23 @@ def test_a_queue_has_one_trigger_however_often_and_however_it_is_named(monkeypat
     ]
 
 
+@pytest.mark.parametrize("queue", ["boilermaker-tasks-dead-letters", "Boilermaker-Tasks-Dead-Letters"])
+def test_a_queue_of_tasks_that_is_the_one_for_dead_letters_is_refused(queue: str) -> None:
+    with pytest.raises(ConfigurationError, match="to be worked, and to get what was given up"):
+        function_app(app_with_queues(queue))
+
+
+def test_two_spellings_of_a_queue_are_one() -> None:
+    queues = triggers(function_app(app_with_queues("Boilermaker-Tasks", "letters", "Letters")))
+    assert [queue for name, queue in queues.items() if name.startswith("run_task")] == ["boilermaker-tasks", "letters"]
+
+
+def test_a_queue_whose_functions_would_have_too_long_a_name_is_refused() -> None:
+    function_app(app_with_queues("q" * 110))
+    with pytest.raises(ConfigurationError, match="which has 129 characters; the host takes 128"):
+        function_app(app_with_queues("q" * 111))
+
+
 def test_queues_whose_functions_would_have_one_name_are_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"'a\.b' and 'A-b' .* run_task_A_b"):
         function_app(app_with_queues("a.b", "A-b"))
@@ -125,6 +142,11 @@ SDKS = ("azure.servicebus", "azure.identity", "azure.data", "azure.core", "aioht
 
 def test_until_the_first_message_nothing_is_imported_that_is_not_used() -> None:
     assert imported("structlog", "multiprocessing", "boilermaker_fn.runner", *SDKS, after="") == []
+
+
+def test_an_app_without_structlog_runs_without_it() -> None:
+    after = "from boilermaker_fn.telemetry import logs; logs.configure_within_host(); app.shell.runner()"
+    assert imported("structlog", "boilermaker_fn.runner", after=after) == ["boilermaker_fn.runner"]
 
 
 def test_until_it_is_used_no_sdk_is_imported_where_it_is_configured() -> None:

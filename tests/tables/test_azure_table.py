@@ -363,15 +363,21 @@ def test_what_is_wrong_is_said_when_the_table_is_made():
         {"endpoint": "http://127.0.0.1:10002/devstoreaccount1"},
         {"endpoint": "https://a.table.core.windows.net", "table_name": "no-dashes"},
         {"connection_string": "AccountName=a;AccountKey"},
+        {"endpoint": "https://a.table.core.windows.net:port"},
     ):
         with pytest.raises(ConfigurationError, match="AzureTable"):
             AzureTable(**arguments)
 
 
 def test_no_error_shows_a_secret():
-    with pytest.raises(ConfigurationError) as caught:
-        AzureTable(connection_string="AccountKey=c2VjcmV0")
-    assert "c2VjcmV0" not in str(caught.value)
+    for arguments in (
+        {"connection_string": "AccountKey=c2VjcmV0"},
+        {"endpoint": "https://a:c2VjcmV0@a.table.core.windows.net"},
+        {"endpoint": "https://a.table.core.windows.net/?sig=c2VjcmV0"},
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            AzureTable(**arguments)
+        assert "c2VjcmV0" not in str(caught.value)
 
 
 async def test_settings_of_an_account_key(azurite, name, direct):

@@ -216,7 +216,7 @@ def test_all_problems_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         ("sb://127.0.0.1:5672", "an emulator takes no identity"),
         (SERVICE_BUS, "is a connection string: put it into SERVICE_BUS_CONNECTION_STRING"),
         (f"https://user:{KEY}@", "give the host name"),
-        (f"{URL[:-1]}:port", "has a port that is no number from 0 to 65535"),
+        (f"{URL[:-1]}:port", "has a wrong port in "),
     ],
 )
 def test_what_is_no_namespace(url: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,8 +240,8 @@ def test_what_is_no_namespace(url: str, problem: str, monkeypatch: pytest.Monkey
         (SERVICE_BUS.replace("SharedAccessKey=", "SharedAccessKey"), "is no connection string"),
         (f"{SERVICE_BUS};SharedAccessKey={KEY}", "says 'sharedaccesskey' more than once"),
         (EMULATOR.replace("true", "True"), "only true, in lower case"),
-        (EMULATOR.replace("5672", "port"), "has a port that is no number from 0 to 65535: 'sb://127.0.0.1:port'"),
-        (EMULATOR.replace("5672", "99999"), "has a port that is no number from 0 to 65535"),
+        (EMULATOR.replace("5672", "port"), "has a wrong port in 'sb://127.0.0.1:port': a port is"),
+        (EMULATOR.replace("5672", "99999"), "has a wrong port in "),
         ("@Microsoft.KeyVault(SecretUri=https://vault/secrets/bus)", "a Key Vault reference that was not resolved"),
     ],
 )
@@ -259,7 +259,7 @@ def test_what_is_no_connection_string(name: str, text: str, problem: str, monkey
         ("UseDevelopmentStorage=false", "needs AccountName="),
         (STORAGE.replace(f"AccountKey={KEY};", ""), "needs AccountName="),
         (STORAGE.replace(KEY, "key!"), "an AccountKey= that is not base64"),
-        (f"{STORAGE};TableEndpoint=http://127.0.0.1:123456/shop", "has a port that is no number from 0 to 65535"),
+        (f"{STORAGE};TableEndpoint=http://127.0.0.1:123456/shop", "has a wrong port in "),
         ("SharedAccessSignature=sv=1&sig=abc", "names no account"),
     ],
 )
@@ -282,7 +282,7 @@ def test_what_is_no_storage_account(name: str, text: str, problem: str, monkeypa
         ("https://shop.servicebus.windows.net", "give the table service's URL"),
         ("https://shop.table.core.windows.net/boilermaker", "give the table service's URL"),
         ("https://[::", "give the table service's URL"),
-        ("https://shop.table.core.windows.net:port", "has a port that is no number from 0 to 65535"),
+        ("https://shop.table.core.windows.net:port", "has a wrong port in "),
         (f"https://shop:{KEY}@shop.table.core.windows.net", "holds more than an address (which is not shown)"),
     ],
 )

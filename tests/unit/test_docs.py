@@ -10,7 +10,7 @@ import re
 import shlex
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -130,7 +130,7 @@ def table(page: str, heading: str) -> list[list[str]]:
 def test_task_options_are_those_of_the_code() -> None:
     rows = table("tasks.md", "## Options")
     assert {row[0] for row in rows} == {*TaskOptions.__annotations__, "cpu_bound"}
-    defaults = {f.name: f.default for f in fields(Registration) if f.default is not MISSING}
+    defaults = Registration._field_defaults
     for name, default, *_ in rows:
         if name in defaults and name in TaskOptions.__annotations__:
             assert default == repr(defaults[name]), name

@@ -109,7 +109,7 @@ def test_app_settings_stand_above_the_file(tmp_path: Path, monkeypatch: pytest.M
 )
 def test_a_file_that_is_no_settings_is_said_once(tmp_path: Path, text: str | bytes) -> None:
     (found,) = problems(settings_of(tmp_path, text), tasks(long=100_000))
-    assert found.startswith("host.json ")
+    assert found.startswith("it ")
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -151,3 +154,37 @@ def test_the_sdks_say_only_what_is_wrong(lines: io.StringIO, level: int, heard: 
     sdk.info("quiet")
     sdk.warning("loud")
     assert [line["event"] for line in parsed(lines)] == heard
+
+
+def test_without_structlog_lines_are_the_same_and_it_finds_the_ids_when_it_is_imported_later() -> None:
+    program = """
+import json, logging, sys
+from boilermaker_fn.messages import Delivery
+from boilermaker_fn.telemetry import logs
+from boilermaker_fn.telemetry.bound import Bound
+logging.getLogger().addHandler(logging.StreamHandler(sys.stdout))
+logs.configure_within_host()
+log = logging.getLogger("mine")
+with Bound(Delivery("q", "m1", b"", 1, 1), None):
+    log.warning("hello %s", "you", extra={"order": 17, "odd": object})
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        log.exception("oops", stack_info=True)
+    early = "structlog" in sys.modules
+    import structlog
+    print(json.dumps({"early": early, **structlog.contextvars.get_contextvars()}))
+log.warning("after")
+print(json.dumps(structlog.contextvars.get_contextvars()))
+"""
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)
+    hello, oops, inside, after, outside = map(json.loads, ran.stdout.splitlines())
+    assert datetime.datetime.fromisoformat(hello.pop("timestamp")).tzinfo is datetime.UTC
+    expected = {"event": "hello you", "message_id": "m1", "logger": "mine", "level": "warning", "order": 17}
+    assert hello == {**expected, "odd": "<class 'object'>"}
+    assert (oops["level"], oops["message_id"]) == ("error", "m1")
+    assert oops["exception"].endswith("ZeroDivisionError: division by zero")
+    assert oops["stack"].startswith("Stack (most recent call last)")
+    assert inside == {"early": False, "message_id": "m1"}
+    assert "message_id" not in after
+    assert outside == {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import datetime
 import json
 import uuid
@@ -80,10 +79,10 @@ def test_the_largest_row_fits() -> None:
     text = "\U0001f525" * 16_384
     error = ErrorInfo("x" * 1_024, text, text)
     largest = row("t" * 96, result="x" * MAX_RESULT_BYTES, error=error, reason="r" * 256, graph_id="g" * 96)
-    largest = dataclasses.replace(largest, published_at=1.0, started_at=1.0, finished_at=1.0)
+    largest = largest._replace(published_at=1.0, started_at=1.0, finished_at=1.0)
     for status in TaskStatus:
         ended = {"status": status, "error": None if status.succeeded else error}
-        entity = to_entity(dataclasses.replace(largest, **ended))
+        entity = to_entity(largest._replace(**ended))
         check_operations([Insert(entity)])
         assert size_of(entity) <= MAX_ENTITY_BYTES
 

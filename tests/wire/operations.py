@@ -38,9 +38,10 @@ class Operations:
     sent: int = 0
     received: int = 0
     settled: int = 0
-    dispositions: int = 0  # frames that settle
     managed: Counter[str] = field(default_factory=Counter)
-    attached: Counter[str] = field(default_factory=Counter)  # links by address: no operations, but they take time
+    # No operations, but they take time: frames that settle, and links by address.
+    dispositions: int = field(default=0, compare=False)
+    attached: Counter[str] = field(default_factory=Counter, compare=False)
 
     @property
     def total(self) -> int:

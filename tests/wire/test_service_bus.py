@@ -334,6 +334,24 @@ async def test_a_link_that_is_used_stays(connection, wire):
 # Beginning and end
 
 
+async def test_a_connection_string_for_one_queue_does_for_the_others(connection, emulator):
+    bus = AzureServiceBus(connection_string=f"{connection}EntityPath=orders")
+    await bus.transport.send([message("a"), message("b", queue="bills")])
+    await bus.close()
+    assert await ids_in(emulator, "bills") == ["b"]
+
+
+async def test_what_cannot_even_connect_says_so_of_each_message():
+    def no_credential() -> object:
+        raise RuntimeError("no credential here")
+
+    bus = AzureServiceBus("ns.servicebus.windows.net", "orders", no_credential)
+    with pytest.raises(NotSent, match="no credential here") as caught:
+        await bus.transport.send([message("a"), message("b")])
+    assert [name for name, _ in caught.value.failures] == ["a", "b"]
+    await bus.close()
+
+
 async def test_closing_sends_what_is_waiting(bus, emulator):
     sending = [asyncio.ensure_future(bus.transport.send([message(name)])) for name in ("a", "b")]
     await asyncio.sleep(0)

@@ -32,6 +32,8 @@ async def checkup(app: Boilermaker | None) -> list[Finding]:
     try:
         async with place(app) as here:
             wiring = here.wiring
+            if app is not None:
+                app.shell.check_queues()
             needs = needs_of(app, (wiring.queue, wiring.dead_letter_queue), host)
             where = f"tasks live in {wiring.engine.name}, queue {', '.join(needs.queues)}"
             found.append(ok("settings", where))
