@@ -26,6 +26,7 @@ from .follow_ups import (
     follow_ups,
     given_up_by_broker,
     letter_of,
+    letter_of_undeliverable,
     letter_of_unread,
     next_attempt,
     postponed,
@@ -41,6 +42,10 @@ from .task.task import Task
 
 #: How often a message whose function is not registered here is put off: with the delays, about half an hour in all.
 UNKNOWN_TRIES: Final = 10
+
+_POSTPONED: Final = "postponed"
+#: Endings with which the same task comes again.
+_GOES_ON: Final = (_POSTPONED, TaskStatus.Retry)
 
 
 class Phase(enum.StrEnum):
@@ -235,7 +240,7 @@ def _store_down(state: State, event: fx.StoreDown) -> Step:
 def _postpone(state: State, now: float, counter: str | None = None) -> Step:
     ran = state.phase is Phase.WRITING
     again = postponed(state.delivery, state.task, now, counter=counter, aside=state.aside, ran=ran)
-    return _send(state, [again], "postponed")
+    return _send(state, [again], _POSTPONED)
 
 
 def _send(state: State, messages: list[Message], ending: str) -> Step:
@@ -250,6 +255,20 @@ def _sent(state: State, event: fx.Sent) -> Step:
 
 def _not_accepted(state: State, event: fx.NotAccepted) -> Step:
     return state._replace(phase=Phase.HELD), fx.Hold(f"what follows could not be sent: {event.error}")
+
+
+def _undeliverable(state: State, event: fx.Undeliverable) -> Step:
+    """Its name for a queue came with a task, and nobody can send it: a dead letter, or this would repeat for ever."""
+    rules = state.rules
+    for message, why in event.messages:
+        # Our own next attempt is no follow-up, and what nobody takes has no other place to go.
+        if message.queue == rules.dead_letter_queue or state.ending in _GOES_ON:
+            return state._replace(phase=Phase.HELD), fx.Hold(f"what follows could not be sent: {why}")
+    queue, limit = rules.dead_letter_queue, rules.message_limit
+    letters = [
+        letter_of_undeliverable(message, why, event.now, queue=queue, limit=limit) for message, why in event.messages
+    ]
+    return _send(state, [*event.left, *letters], state.ending)
 
 
 def _settle(state: State, ending: str) -> Step:
@@ -274,4 +293,5 @@ TRANSITIONS: Final[Mapping[tuple[Phase, type], _Decide]] = {
     (Phase.WRITING, fx.StoreDown): _store_down,
     (Phase.SENDING, fx.Sent): _sent,
     (Phase.SENDING, fx.NotAccepted): _not_accepted,
+    (Phase.SENDING, fx.Undeliverable): _undeliverable,
 }

@@ -33,7 +33,7 @@ class WriteRow(NamedTuple):
 
 
 class Send(NamedTuple):
-    """Send messages. Yields Sent, or NotAccepted."""
+    """Send messages. Yields Sent, NotAccepted, or Undeliverable."""
 
     messages: tuple[Message, ...]
 
@@ -106,4 +106,12 @@ class NotAccepted(NamedTuple):
     error: str
 
 
-Event: TypeAlias = Delivered | SetAside | RowRead | Ran | RowWritten | StoreDown | Sent | NotAccepted
+class Undeliverable(NamedTuple):
+    """Some messages will never be accepted, each with its reason; `left` are others that were not accepted yet."""
+
+    messages: tuple[tuple[Message, str], ...]
+    left: tuple[Message, ...]
+    now: float
+
+
+Event: TypeAlias = Delivered | SetAside | RowRead | Ran | RowWritten | StoreDown | Sent | NotAccepted | Undeliverable

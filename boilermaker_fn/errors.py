@@ -127,6 +127,11 @@ class NotSent(BoilermakerError):
         refused = {message_id for message_id, _ in self.failures}
         return [message for message in messages if message.message_id in refused] or list(messages)
 
+    @property
+    def for_good(self) -> dict[str, str]:
+        """Why, by message id, those that no queue will take however often they are sent."""
+        return {message_id: str(error) for message_id, error in self.failures if isinstance(error, _FOR_GOOD)}
+
 
 class LockLost(BoilermakerError):
     """A message is no longer ours: its lock expired or it is settled. It will be, or was, delivered again."""
@@ -146,6 +151,14 @@ class QueueUnavailable(BoilermakerError):
         super().__init__(f"queue {queue!r}: {problem}")
         self.queue = queue
         self.passing = passing
+
+
+class QueueNotFound(QueueUnavailable):
+    """There is no such queue."""
+
+
+#: The queue is not there, or the message is beyond what any queue takes.
+_FOR_GOOD = (QueueNotFound, ValueError, TypeError, OverflowError)
 
 
 class StoreUnavailable(BoilermakerError):

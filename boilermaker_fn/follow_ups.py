@@ -6,7 +6,7 @@ import datetime
 from typing import Final
 
 from .dead_letters import MAX_DESCRIPTION, MAX_REASON, dead_letter
-from .envelopes import encode, outgoing
+from .envelopes import decode, encode, outgoing
 from .messages import (
     DEAD_LETTER_DESCRIPTION,
     DEAD_LETTER_REASON,
@@ -125,6 +125,23 @@ def letter_of_unread(delivery: Delivery, failure: Failed, now: float, *, queue: 
         reason=failure.reason,
         error=failure.error,
         now=now,
+    )
+
+
+def letter_of_undeliverable(message: Message, why: str, now: float, *, queue: str, limit: int) -> Message:
+    """The dead letter of a message that no queue takes, for `queue`, at most `limit` bytes."""
+    decoded = decode(message.body)
+    task = decoded if isinstance(decoded, Task) else None
+    return dead_letter(
+        Delivery(message.queue, message.message_id, message.body, 0, 0, properties=message.properties),
+        message_id=message.message_id,
+        queue=queue,
+        limit=limit,
+        reason=Reason.Undeliverable,
+        error=ErrorInfo(Reason.Undeliverable, why),
+        now=now,
+        task_id="" if task is None else task.task_id,
+        function="" if task is None else task.function_name,
     )
 
 

@@ -21,6 +21,7 @@ class Reason(enum.StrEnum):
     RetriesExhausted = "RetriesExhausted"
     LostAfterEarlyAck = "LostAfterEarlyAck"
     MaxDeliveryCountExceeded = "MaxDeliveryCountExceeded"
+    Undeliverable = "Undeliverable"
     Expired = "Expired"
     Cancelled = "Cancelled"
 

@@ -47,8 +47,9 @@ class Publishing:
 
         Raises ArgumentError or TaskTooLarge before anything is sent, PublishError naming what was not accepted.
         """
+        now = self._clock()  # one for all: what is due at the same time is scheduled by one operation
         with self._spans(tasks) as contexts:
-            messages = [self._message(task, context) for task, context in zip(tasks, contexts, strict=True)]
+            messages = [self._message(task, context, now) for task, context in zip(tasks, contexts, strict=True)]
             ids = {message.message_id: task.task_id for message, task in zip(messages, tasks, strict=True)}
             numbers = await self._send(messages, ids, attempts)
         for message, task in zip(messages, tasks, strict=True):
@@ -60,11 +61,11 @@ class Publishing:
             return nullcontext([NO_PROPERTIES] * len(tasks))
         return self._tracing.publishing(tasks)
 
-    def _message(self, task: Task, properties: Properties) -> Message:
+    def _message(self, task: Task, properties: Properties, now: float) -> Message:
         if task.is_prototype:
             raise BoilermakerAppException(f"{task!r} never got an id of its own: make it with app.create_task()")
         ready = prepared(task, self._registry)
-        message = outgoing(ready, now=self._clock(), queue=self._queue, properties=properties)
+        message = outgoing(ready, now=now, queue=self._queue, properties=properties)
         limit = self._transport.max_message_bytes - HEADROOM
         if len(message.body) > limit:
             raise TaskTooLarge(task.task_id, task.function_name, len(message.body), limit)

@@ -47,7 +47,7 @@ class Registration(NamedTuple):
     fn: Callable[..., Any]
     kind: Kind
     signature: Signature
-    policy: RetryPolicy = RetryPolicy.default()
+    policy: RetryPolicy
     retry_on: tuple[type[BaseException], ...] = ()
     acks_late: bool = True
     should_dead_letter: bool = True

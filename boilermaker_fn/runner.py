@@ -120,6 +120,11 @@ class Runner:
             try:
                 await self._transport.send(messages)
             except NotSent as error:
+                if for_good := error.for_good:
+                    left = error.of(messages)
+                    hopeless = tuple((m, for_good[m.message_id]) for m in left if m.message_id in for_good)
+                    rest = tuple(m for m in left if m.message_id not in for_good)
+                    return fx.Undeliverable(hopeless, rest, self._clock())
                 if patience <= 0:
                     return fx.NotAccepted(str(error))
                 messages = error.of(messages)

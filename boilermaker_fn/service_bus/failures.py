@@ -8,7 +8,7 @@ from typing import Final
 from azure.core.exceptions import ClientAuthenticationError
 from azure.servicebus import exceptions as sdk
 
-from ..errors import QueueUnavailable
+from ..errors import QueueNotFound, QueueUnavailable
 
 #: All that an operation of the SDK may raise for what is beyond the program: everything else is a bug.
 FAILURES: Final = (sdk.ServiceBusError, ClientAuthenticationError, OSError, TimeoutError, ValueError)
@@ -100,7 +100,8 @@ def explained(error: BaseException, queue: str, host: str) -> QueueUnavailable:
 
 
 def _made(error: BaseException, queue: str, host: str, passing: bool, meaning: str) -> QueueUnavailable:
-    failure = QueueUnavailable(queue, f"{meaning.format(host=host)} ({_said(error)})", passing=passing)
+    kind = QueueNotFound if meaning is _NO_QUEUE else QueueUnavailable
+    failure = kind(queue, f"{meaning.format(host=host)} ({_said(error)})", passing=passing)
     failure.__cause__ = error
     return failure
 

@@ -411,7 +411,7 @@ def test_what_cannot_happen_raises_and_changes_nothing() -> None:
     state = State(rules(), delivery(a_task()))
     every: list[fx.Event] = [
         fx.Delivered(NOW), fx.SetAside(NOW), fx.RowRead(None, NOW), fx.Ran(OK, NOW, NOW, 0.5), fx.RowWritten(None, NOW),
-        fx.StoreDown("", NOW), fx.Sent(), fx.NotAccepted(""),
+        fx.StoreDown("", NOW), fx.Sent(), fx.NotAccepted(""), fx.Undeliverable((), (), NOW),
     ]  # fmt: skip
     refused = 0
     for phase in Phase:

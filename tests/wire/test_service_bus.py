@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 import pytest
 from azure.core.credentials import AccessToken
 
+from boilermaker_fn import Boilermaker
 from boilermaker_fn.emulator import Emulator
 from boilermaker_fn.emulator.faults import Faults
 from boilermaker_fn.errors import NotSent, QueueUnavailable
@@ -134,6 +135,17 @@ async def test_numbers_are_told_of_what_is_scheduled_if_asked_for(bus, wire, emu
     again = await bus.transport.send([message("a", not_before=due)], numbered=True)
     assert again["a"] not in found.values()  # a duplicate gets a number that is nobody's
     assert len(await inbox.peek(10)) == 3
+
+
+async def test_tasks_with_one_delay_are_scheduled_by_one_operation(bus, wire):
+    app = Boilermaker(None, bus)
+
+    @app.task()
+    async def fry(state: None, number: int) -> None: ...
+
+    handles = await app.options(delay=600, queue="orders").publish_many([app.create_task(fry, n) for n in range(10)])
+    assert wire.operations.managed["com.microsoft:schedule-message"] == 1
+    assert len({handle.sequence_number for handle in handles}) == 10
 
 
 # Sizes
