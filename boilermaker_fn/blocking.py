@@ -26,7 +26,7 @@ Timer: TypeAlias = Callable[[], float]
 def watched(work: Awaitable[T], name: str, timer: Timer = time.perf_counter) -> Generator[Any, Any, T]:
     """Await `work`, and log a warning for each of its steps, from one await to the next, that takes too long."""
     values: list[T] = []
-    steps = _into(values, work)
+    steps: Any = _into(values, work)  # a generator, and to a type checker only something to await
     resume: Callable[[Any], Any] | None = None
     given: Any = None
     started = timer()
