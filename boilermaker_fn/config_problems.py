@@ -31,10 +31,10 @@ SET_A_NAMESPACE: Final = (
     "of a Service Bus namespace, such as my-namespace.servicebus.windows.net"
 )
 
-_TABLE: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{2,62}")
+_TABLE: Final = r"[A-Za-z][A-Za-z0-9]{2,62}"
 _TABLE_URL: Final = "TABLE_STORAGE_URL"
-_OF_ANOTHER_SERVICE: Final = re.compile(r"\.(blob|queue|file|dfs|web|servicebus)\.")
-_HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+")
+_OF_ANOTHER_SERVICE: Final = r"\.(blob|queue|file|dfs|web|servicebus)\."
+_HOST: Final = r"(?=.{1,253}$)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+"
 
 
 def all_of(config: Config) -> list[str]:
@@ -72,7 +72,7 @@ def with_names(config: Config) -> list[str]:
             f"DEAD_LETTER_QUEUE_NAME and SERVICE_BUS_QUEUE_NAME are both {shown(aside)}: what was "
             "given up would go round for ever; name another queue"
         )
-    if not _TABLE.fullmatch(config.boilermaker_table_name):
+    if not re.fullmatch(_TABLE, config.boilermaker_table_name):
         found.append(
             f"BOILERMAKER_TABLE_NAME is {shown(config.boilermaker_table_name)}: a table's name has 3 to 63 letters and "
             "digits and begins with a letter"
@@ -164,7 +164,7 @@ def _problem_with_namespace(url: str) -> str | None:
         return "is a connection string: put it into SERVICE_BUS_CONNECTION_STRING (the host's is ServiceBusConnection)"
     if host == "localhost" or host.startswith("127."):
         return f"is {shown(url)}: an emulator takes no identity; give SERVICE_BUS_CONNECTION_STRING instead"
-    if not _HOST.fullmatch(host):
+    if not re.fullmatch(_HOST, host):
         return f"is {shown(url)}: give the host name of the namespace, such as my-namespace.servicebus.windows.net"
     return problem_with_port(url)
 
@@ -181,7 +181,7 @@ def _problem_with_table_url(url: str) -> str | None:
             f"is {shown(url)}: tokens are sent over https only; for Azurite set "
             f"TABLE_STORAGE_CONNECTION_STRING to {DEVELOPMENT_STORAGE}"
         )
-    known = url.startswith("https://") and _HOST.fullmatch(host) and not _OF_ANOTHER_SERVICE.search(host)
+    known = url.startswith("https://") and re.fullmatch(_HOST, host) and not re.search(_OF_ANOTHER_SERVICE, host)
     # Only below a number, as on a machine of one's own, is the path the account.
     if not known or (urlsplit(url).path.strip("/") and not host.replace(".", "").isdigit()):
         return f"is {shown(url)}: give the table service's URL, such as https://my-account.table.core.windows.net"

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 #: The storage emulator (Azurite) at its usual ports.
 DEVELOPMENT_STORAGE: Final = "UseDevelopmentStorage=true"
 
-_SECRET: Final = re.compile(r"(?i)(key|sig|signature|secret|password|pwd|token)\s*=|://?[^/]*@|=$")
+_TELLTALE: Final = r"(?i)(key|sig|signature|secret|password|pwd|token)\s*=|://?[^/]*@|=$"
 
 
 def shown(value: object) -> str:
     """The value as Python writes it, unless it looks like a secret that was put where none belongs."""
-    return "(not shown: it looks like a secret)" if _SECRET.search(str(value)) else repr(value)
+    return "(not shown: it looks like a secret)" if re.search(_TELLTALE, str(value)) else repr(value)
 
 
 def host_of(url: str) -> str | None:

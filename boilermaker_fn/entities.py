@@ -31,8 +31,8 @@ MAX_NAME: Final = 255
 
 ANY_ETAG: Final = "*"
 
-_FORBIDDEN_IN_KEYS = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_FORBIDDEN_IN_KEYS: Final = r"[/\\#?\x00-\x1f\x7f-\x9f\ud800-\udfff]"
+_SURROGATE: Final = "[\ud800-\udfff]"
 _OWN_NAMES = frozenset({"PartitionKey", "RowKey", "Timestamp"})
 _FIRST_YEAR = 1601
 # What a request holds beside the data: the heading of an operation; for a property its type, quotes and colons.
@@ -162,7 +162,7 @@ def check_query(where: Sequence[Where], limit: int) -> None:
 
 def check_key(key: str) -> None:
     """Raise LimitExceeded if `key` cannot be a partition or row key."""
-    if bad := sorted(set(_FORBIDDEN_IN_KEYS.findall(key))):
+    if bad := sorted(set(re.findall(_FORBIDDEN_IN_KEYS, key))):
         raise LimitExceeded(f"key {key[:80]!r} contains {', '.join(map(repr, bad))}, which the service refuses")
     # A character has at most four bytes: short keys need not be encoded to be measured.
     if 4 * len(key) > MAX_KEY_BYTES and (size := len(key.encode())) > MAX_KEY_BYTES:
@@ -198,7 +198,7 @@ def _checked_size_of_value(where: str, name: str, value: Value) -> int:
         raise LimitExceeded(f"property {name!r} {where} is {value!r} without a time zone: add tzinfo=datetime.UTC")
     if isinstance(value, datetime.datetime) and value.year < _FIRST_YEAR:
         raise LimitExceeded(f"property {name!r} {where} is {value}: times begin in {_FIRST_YEAR}")
-    if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
+    if isinstance(value, str) and not value.isascii() and re.search(_SURROGATE, value):
         raise LimitExceeded(f"property {name!r} {where} contains half a surrogate pair, which is no text")
     size = _size_of_value(value)
     if size > MAX_PROPERTY_BYTES:

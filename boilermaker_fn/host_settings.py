@@ -41,10 +41,10 @@ _DIRECTORY: Final = "AzureWebJobsScriptRoot"
 _OVERRIDE: Final = "AzureFunctionsJobHost"
 
 #: A time span of .NET: [days.]hours:minutes[:seconds[.fraction]].
-_SPAN: Final = re.compile(r"(?:([0-9]{1,7})\.)?([01]?[0-9]|2[0-3]):([0-5]?[0-9])(?::([0-5]?[0-9](?:\.[0-9]{1,7})?))?")
+_SPAN: Final = r"(?:([0-9]{1,7})\.)?([01]?[0-9]|2[0-3]):([0-5]?[0-9])(?::([0-5]?[0-9](?:\.[0-9]{1,7})?))?"
 _HOW_TO_WRITE: Final = "write hours:minutes:seconds, such as 00:30:00, or days.hours:minutes:seconds"
 #: How the host is told that there is no limit.
-_ENDLESS: Final = {_TIMEOUT: re.compile("-1"), _RENEWAL: re.compile(r"-(?:0\.)?0?0:00:00\.0010*")}
+_ENDLESS: Final = {_TIMEOUT: "-1", _RENEWAL: r"-(?:0\.)?0?0:00:00\.0010*"}
 
 
 class HostSettings(NamedTuple):
@@ -136,9 +136,9 @@ class _Reading:
         text = self._text(path)
         if text is None:
             return default
-        if _ENDLESS[path].fullmatch(text):
+        if re.fullmatch(_ENDLESS[path], text):
             return math.inf
-        if (span := _SPAN.fullmatch(text)) is None:
+        if (span := re.fullmatch(_SPAN, text)) is None:
             self._not_read(path, text, _HOW_TO_WRITE)
             return math.nan
         days, hours, minutes, seconds = (float(part or 0) for part in span.groups())

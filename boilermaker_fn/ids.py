@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import NewType
+from typing import Final, NewType
 
 TaskId = NewType("TaskId", str)
 GraphId = NewType("GraphId", str)
@@ -16,9 +16,9 @@ NullTaskId = TaskId("00000000-0000-0000-0000-000000000000")
 MAX_ID_LENGTH = 96
 
 # Not allowed in a key of Azure Table Storage, or our own separator in message ids.
-_FORBIDDEN = re.compile(r'[/\\#?%"\x00-\x1f\x7f-\x9f\ud800-\udfff]')
+_FORBIDDEN: Final = r'[/\\#?%"\x00-\x1f\x7f-\x9f\ud800-\udfff]'
 
-_QUEUE = re.compile(r"(?=.{1,260}$)[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?")
+_QUEUE: Final = r"(?=.{1,260}$)[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?"
 
 
 def new_task_id() -> TaskId:
@@ -37,7 +37,7 @@ def problem_with_id(task_id: object) -> str | None:
         return f"task_id is {task_id!r}: it must be a text"
     if not 1 <= len(task_id) <= MAX_ID_LENGTH:
         return f"task_id has {len(task_id)} characters: it must have 1 to {MAX_ID_LENGTH}"
-    bad = sorted(set(_FORBIDDEN.findall(task_id)))
+    bad = sorted(set(re.findall(_FORBIDDEN, task_id)))
     if bad:
         return f"task_id {task_id!r} contains {', '.join(map(repr, bad))}: use letters, digits and -_.:"
     return None
@@ -50,7 +50,7 @@ def same_queue(one: str, other: str) -> bool:
 
 def problem_with_queue(queue: object) -> str | None:
     """Why `queue` cannot name a queue, or None if it can (the rules are those of Service Bus)."""
-    if not isinstance(queue, str) or not _QUEUE.fullmatch(queue):
+    if not isinstance(queue, str) or not re.fullmatch(_QUEUE, queue):
         return (
             f"is {queue!r}: the name of a queue has 1 to 260 letters, digits and ._-/ and begins and ends with a "
             "letter or digit"

@@ -71,8 +71,10 @@ class Emulator:
     @property
     def connection_string(self) -> str:
         """What SDKs connect with. Raises RuntimeError before it is started."""
+        host = self._address[0]
+        host = f"[{host}]" if ":" in host else host
         return (
-            f"Endpoint=sb://{self._address[0]}:{self.port};SharedAccessKeyName=RootManageSharedAccessKey;"
+            f"Endpoint=sb://{host}:{self.port};SharedAccessKeyName=RootManageSharedAccessKey;"
             "SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true;"
         )
 

@@ -209,6 +209,7 @@ class Session:
                 link.disposed(delivery_id, token, disposition)
 
     def _flowed(self, flow: Flow) -> None:
+        was_shut = self._remote_window <= 0
         in_flight = (self._next_outgoing - (flow.next_incoming_id or 0)) & _SERIAL
         self._remote_window = max(flow.incoming_window - in_flight, 0)
         while self._blocked and self._remote_window > 0:
@@ -217,10 +218,10 @@ class Session:
             link = self._link(flow.handle)
             if link is not None:
                 link.flowed(flow)
-        else:
+        elif flow.echo:
+            self.flow(None, 0, 0)
+        if was_shut or flow.handle is None:  # the window is that of all links, whichever the frame names
             self.writable()
-            if flow.echo:
-                self.flow(None, 0, 0)
 
     def _attached(self, attach: Attach) -> None:
         handle = int(attach.handle)

@@ -38,6 +38,7 @@ BATCH_FORMAT: Final = 0x8001_3700
 _MAX_ID: Final = 128
 _MAX_PROPERTIES: Final = 64 * 1024
 _NO_TTL: Final = 0xFFFF_FFFF
+_LAST_TIME: Final = 253_402_300_799_999
 
 _SCHEDULED: Final = Symbol("x-opt-scheduled-enqueue-time")
 _SEQUENCE_NUMBER: Final = Symbol("x-opt-sequence-number")
@@ -105,6 +106,8 @@ def _scheduled_for(data: bytes, section: Section | None) -> float | None:
         return None
     if not isinstance(at, Timestamp):
         raise Malformed(f"{_SCHEDULED} is {at!r}, which is no timestamp")
+    if at > _LAST_TIME:  # whoever looks at the queue could not read it
+        raise Refused(ARGUMENT_ERROR, f"{_SCHEDULED} is {at}, in milliseconds since 1970: that is after the year 9999")
     return at / 1000
 
 

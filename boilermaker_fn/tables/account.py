@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Credential: TypeAlias = AsyncTokenCredential | Callable[[], AsyncTokenCredential]
 
-_TABLE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{2,62}")
+_TABLE_NAME: Final = r"[A-Za-z][A-Za-z0-9]{2,62}"
 _SECONDS_TO_CONNECT: Final = 3
 
 
@@ -112,7 +112,7 @@ class Account:
 def _problem(
     endpoint: str | None, table: str, credential: Credential | None, connection_string: str | None
 ) -> str | None:
-    if not _TABLE_NAME.fullmatch(table):
+    if not re.fullmatch(_TABLE_NAME, table):
         return f"the table's name is {table!r}; it has 3 to 63 letters and digits and begins with a letter"
     if endpoint is None and connection_string is None:
         return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,6 +16,7 @@ from boilermaker_fn.emulator.amqp.frames import AMQP_HEADER, SASL, SASL_HEADER, 
 from boilermaker_fn.emulator.amqp.messages import (
     APPLICATION_PROPERTIES,
     DATA,
+    MESSAGE_ANNOTATIONS,
     VALUE,
     encode_properties,
     encode_section,
@@ -39,7 +41,7 @@ from boilermaker_fn.emulator.amqp.performatives import (
     Target,
     Transfer,
 )
-from boilermaker_fn.emulator.amqp.values import Described, Symbol, UByte, UInt, ULong
+from boilermaker_fn.emulator.amqp.values import Described, Symbol, Timestamp, UByte, UInt, ULong
 from boilermaker_fn.local.queue import Rules
 from tests.emulator.peer import Peer, connected, message, opened
 
@@ -61,6 +63,11 @@ async def works(emulator: Emulator) -> bool:
     async with opened(emulator.port) as other:
         await other.sender("other")
         return isinstance(await other.put(message("proof")), Accepted)
+
+
+def scheduled(milliseconds: int) -> bytes:
+    annotations = {Symbol("x-opt-scheduled-enqueue-time"): Timestamp(milliseconds)}
+    return encode_section(MESSAGE_ANNOTATIONS, annotations) + message("later")
 
 
 def body_of(payload: bytes) -> Any:
@@ -378,6 +385,8 @@ async def test_messages_that_make_no_sense_are_rejected_one_by_one(emulator: Emu
         message("x") + message("y"): "amqp:decode-error",
         message("m" * 129): "com.microsoft:argument-error",
         message("m", large="x" * 70_000): "com.microsoft:argument-error",
+        scheduled(253_402_300_800_000): "com.microsoft:argument-error",  # the first moment after the year 9999
+        scheduled(2**63 - 1): "com.microsoft:argument-error",
     }
     for payload, condition in bad.items():
         outcome = await peer.put(payload)
@@ -449,6 +458,15 @@ async def test_no_more_comes_than_the_window_allows(emulator: Emulator, peer: Pe
     assert [one.delivery_count for one in await emulator.broker.peek("work", 10, 0)] == [1, 1, 0, 0, 0]
     peer.credit(3, seen=2, frames=2, window=5000)
     assert (await peer.get())[0].delivery_id == 2
+
+
+async def test_a_window_that_opens_is_open_for_all_links(emulator: Emulator, peer: Peer) -> None:
+    await fill(emulator, 1)
+    await peer.receiver("work", 1)
+    await peer.receiver("other", 2)
+    peer.credit(1, 1, window=0)
+    peer.credit(1, 2, window=5000)  # names the link that has nothing to send
+    assert (await peer.get())[0].handle == 1
 
 
 async def test_a_large_message_waits_for_the_window_in_its_middle(emulator: Emulator) -> None:
@@ -671,6 +689,12 @@ async def test_a_full_disk_is_told_to_clients_and_loses_nothing(emulator: Emulat
     refused = [one for one in outcomes if isinstance(one, Rejected)]
     assert {one.error.condition for one in refused} == {"com.microsoft:server-busy"}
     assert len(await emulator.broker.peek("work", 100, 0)) == 20 - len(refused) > 0
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+async def test_a_numeric_address_of_version_6_stands_in_brackets() -> None:
+    async with Emulator({"work": Rules()}, host="::1") as emulator:
+        assert f"Endpoint=sb://[::1]:{emulator.port};" in emulator.connection_string
 
 
 async def test_a_taken_port_is_said_at_the_start(emulator: Emulator) -> None:
