@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 
 from . import cold_start, dispatch, imports, processing, rounds
+from .wire import report as wire
 
 _REPORTS = {
     "processing": processing.report,
     "dispatch": dispatch.report,
     "imports": imports.report,
     "cold_start": cold_start.report,
+    "wire": wire.report,
 }
 
 wanted = sys.argv[1:] or list(_REPORTS)

@@ -31,6 +31,8 @@ SET_A_NAMESPACE: Final = (
     "of a Service Bus namespace, such as my-namespace.servicebus.windows.net"
 )
 
+#: What the host understands; the second is of use to other services of Azure only.
+_CREDENTIALS: Final = ("managedidentity", "managedidentityasfederatedidentity")
 _TABLE: Final = r"[A-Za-z][A-Za-z0-9]{2,62}"
 _TABLE_URL: Final = "TABLE_STORAGE_URL"
 _OF_ANOTHER_SERVICE: Final = r"\.(blob|queue|file|dfs|web|servicebus)\."
@@ -131,6 +133,11 @@ def _with_identity(config: Config) -> list[str]:
         found.append(
             f"service_bus_credential is of type {type(given).__name__}: give a credential of azure.identity.aio, or a "
             "function that makes one"
+        )
+    if config.trigger_credential is not None and config.trigger_credential.lower() not in _CREDENTIALS:
+        found.append(
+            f"ServiceBusConnection__credential is {shown(config.trigger_credential)}: the host knows managedidentity; "
+            "leave it out where a developer signs in"
         )
     if config.trigger_credential is not None and config.azure_credential_include_msi is False:
         found.append(

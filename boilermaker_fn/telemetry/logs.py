@@ -33,7 +33,7 @@ def configure(*, json: bool | None = None, level: int | str = logging.INFO, stre
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    logging.getLogger("azure").setLevel(logging.WARNING if root.level == logging.INFO else logging.NOTSET)
+    _hush_azure(root.level)
 
 
 def configure_if_nobody_has(level: int | str = logging.INFO) -> None:
@@ -45,10 +45,14 @@ def configure_if_nobody_has(level: int | str = logging.INFO) -> None:
 def configure_within_host() -> None:
     """Write lines as JSON through the handlers that a host has put on the root logger; its levels stay what they are.
 
-    Handlers with a formatter of their own are left alone, and so is everything if the application has configured
-    structlog by itself. An application that has not imported structlog yet does without it.
+    Azure's SDKs are heard from `WARNING` on, unless a level was set for them, or for all below `INFO`. Handlers with a
+    formatter of their own are left alone, and so is everything else if the application has configured structlog by
+    itself. An application that has not imported structlog yet does without it.
     """
-    handlers = logging.getLogger().handlers
+    root = logging.getLogger()
+    handlers = root.handlers
+    if logging.getLogger("azure").level == logging.NOTSET:
+        _hush_azure(root.level)
     if (structlog := sys.modules.get("structlog")) is not None:
         if structlog.is_configured() or not handlers:
             return
@@ -56,6 +60,11 @@ def configure_within_host() -> None:
     for handler in handlers:
         if handler.formatter is None:
             handler.setFormatter(JsonLines())
+
+
+def _hush_azure(level: int) -> None:
+    """At INFO its SDKs tell of every request and of every step of a connection, and each line is paid for."""
+    logging.getLogger("azure").setLevel(logging.WARNING if level == logging.INFO else logging.NOTSET)
 
 
 def _route_structlog(*, as_json: bool) -> None:

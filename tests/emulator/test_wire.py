@@ -461,10 +461,10 @@ async def test_no_more_comes_than_the_window_allows(emulator: Emulator, peer: Pe
 
 
 async def test_a_window_that_opens_is_open_for_all_links(emulator: Emulator, peer: Peer) -> None:
-    await fill(emulator, 1)
     await peer.receiver("work", 1)
     await peer.receiver("other", 2)
     peer.credit(1, 1, window=0)
+    await fill(emulator, 1)
     peer.credit(1, 2, window=5000)  # names the link that has nothing to send
     assert (await peer.get())[0].handle == 1
 

@@ -470,3 +470,12 @@ def test_settings_and_sdks_are_not_imported_before_they_are_used(tmp_path: Path)
 def test_a_loop_is_not_needed_to_make_a_credential() -> None:
     credential = Config().az_credential()
     asyncio.run(credential.close())
+
+
+def test_a_misspelt_kind_of_credential_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = said(
+        monkeypatch,
+        ServiceBusConnection__fullyQualifiedNamespace="shop.servicebus.windows.net",
+        ServiceBusConnection__credential="managedIdentityy",
+    )
+    assert "ServiceBusConnection__credential is 'managedIdentityy'" in text

@@ -156,6 +156,18 @@ def test_the_sdks_say_only_what_is_wrong(lines: io.StringIO, level: int, heard: 
     assert [line["event"] for line in parsed(lines)] == heard
 
 
+@pytest.mark.parametrize(("set_to", "heard"), [(logging.NOTSET, ["loud"]), (logging.DEBUG, ["quiet", "loud"])])
+def test_within_a_host_they_do_so_too_unless_told_otherwise(lines: io.StringIO, set_to: int, heard: list[str]) -> None:
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    logging.getLogger("azure").setLevel(set_to)
+    logs.configure_within_host()
+    sdk = logging.getLogger("azure.core.pipeline")
+    sdk.info("quiet")
+    sdk.warning("loud")
+    assert [line["event"] for line in parsed(lines)] == heard
+
+
 def test_without_structlog_lines_are_the_same_and_it_finds_the_ids_when_it_is_imported_later() -> None:
     program = """
 import json, logging, sys
