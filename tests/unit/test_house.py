@@ -21,8 +21,9 @@ ROWS: dict[str, list[str]] = {
     "adapters": ["local", "service_bus", "tables", "telemetry"],
     "wiring": ["results", "config_problems", "config", "wiring"],
     "shell": [
-        "describe", "json_values", "signature", "registry", "attempts", "threads", "processes", "blocking",
-        "execution", "options", "handle", "runner", "publishing", "shell", "publisher", "sync_client", "worker", "app", "host_settings",
+        "describe", "json_values", "signature", "registry", "attempts", "threads", "processes", "blocking", "execution",
+        "options", "handle", "runner", "publishing", "shell", "publisher", "sync_client", "worker", "app",
+        "host_settings",
     ],
     "doors": ["functions", "emulator", "cli", "testing"],
 }  # fmt: skip
