@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..rounds import Measured, cpu, in_turn, measured, median, ratio, table, wall
+from . import idle
 from .emulator import emulator
 
 _ROUNDS = 5
@@ -61,3 +62,4 @@ def report() -> None:
     contestants["Celery 5.7, solo"] = _contestant("bench.wire.celery_app", "work", str(_WORKED))
     worked = dict(in_turn(contestants, _ROUNDS))
     table("Running tasks that do nothing, one process", columns, _rows(worked, "ours, 16 at once"))
+    idle.report()
