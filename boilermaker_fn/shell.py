@@ -125,12 +125,12 @@ class Shell:
         )
 
     async def close(self) -> None:
-        """Let go of the engine. The app connects again when it is used again."""
+        """Let go of the connections of the running event loop. The app connects again when it is used again."""
         if self._lent:  # else what is published next, in a test, would go to the real queue
             return
-        wiring, self._wiring, self._publishing = self._wiring, None, None
-        if wiring is not None:
-            await wiring.close()
+        # The wiring stays: other event loops have connections by it, which only they can close.
+        if self._wiring is not None:
+            await self._wiring.close()
 
 
 _BUILT_IN = (registered(debug_task, {}),)

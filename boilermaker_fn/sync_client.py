@@ -62,12 +62,13 @@ class BackgroundLoop:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(
-                    target=_run_and_close, args=(self._loop,), name="boilermaker-sync", daemon=True
+                    target=_run_and_close, args=(self._loop, self._calls), name="boilermaker-sync", daemon=True
                 )
                 self._thread.start()
             call = asyncio.run_coroutine_threadsafe(work, self._loop)
-            self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
+            calls = self._calls
+            calls.add(call)
+        call.add_done_callback(calls.discard)
         return call
 
     def _recover_from_fork(self) -> None:
@@ -76,21 +77,24 @@ class BackgroundLoop:
             self._begin()
 
 
-def _run_and_close(loop: asyncio.AbstractEventLoop) -> None:
+def _run_and_close(loop: asyncio.AbstractEventLoop, calls: set[Future[Any]]) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
-        loop.run_until_complete(_others_ended())
+        loop.run_until_complete(_ended(calls))
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 
 
-async def _others_ended() -> None:
-    """What was given to the loop before it was stopped is still done: a thread waits for it."""
-    await asyncio.sleep(0)
-    while others := asyncio.all_tasks() - {asyncio.current_task()}:
-        await asyncio.wait(others)
+async def _ended(calls: set[Future[Any]]) -> None:
+    """What was asked for before the loop was stopped is still done: a thread waits for it. The rest may never end."""
+    while waiting := [asyncio.wrap_future(call) for call in calls.copy()]:
+        await asyncio.wait(waiting)
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 class SyncHandle(Generic[T]):

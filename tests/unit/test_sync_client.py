@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from boilermaker_fn import Boilermaker
 from boilermaker_fn.errors import ArgumentError, OptionError, ResultTimeout, TaskFailed
 from boilermaker_fn.local import LocalEngine
-from boilermaker_fn.sync_client import SyncClient
+from boilermaker_fn.sync_client import BackgroundLoop, SyncClient
 from boilermaker_fn.task import TaskStatus
 
 
@@ -125,3 +126,27 @@ def test_closing_twice_and_unused_is_harmless() -> None:
     app = Boilermaker([], LocalEngine())
     app.sync.close()
     app.sync.close()
+
+
+def test_what_a_library_left_running_does_not_hold_up_the_end() -> None:
+    background = BackgroundLoop()
+    left: list[asyncio.Task[None]] = []
+
+    async def leave_one_running() -> None:
+        left.append(asyncio.ensure_future(asyncio.sleep(1e6)))
+
+    background.run(leave_one_running())
+    stopping = threading.Thread(target=background.stop, daemon=True)
+    stopping.start()
+    stopping.join(5.0)
+    assert not stopping.is_alive()
+    assert left[0].cancelled()
+
+
+def test_closing_in_one_loop_leaves_the_connections_of_others_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "Endpoint=sb://127.0.0.1:9;SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true;"
+    monkeypatch.setenv("SERVICE_BUS_CONNECTION_STRING", key)
+    app = Boilermaker([])
+    before = app.shell.wiring.engine
+    asyncio.run(app.close())
+    assert app.shell.wiring.engine is before
