@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -103,7 +104,11 @@ class SenderLink:
         return max(time.time() - min(self._used_at.values()), 0.0)
 
     def _look_later(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._upkeep.look, self._look)
+        self._timer = asyncio.get_running_loop().call_later(
+            self._upkeep.look,
+            self._look,
+            context=contextvars.Context(),  # not that of the task which happened to open the link
+        )
 
     def _look(self) -> None:
         self._timer = None

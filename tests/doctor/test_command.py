@@ -82,7 +82,7 @@ def test_an_app_that_does_not_exist() -> None:
 
 
 def test_against_emulator_and_azurite(azurite: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "shop.py").write_text(
+    (tmp_path / "doctors_shop.py").write_text(
         "from boilermaker_fn import Boilermaker\napp = Boilermaker()\n\n\n@app.task(queue='slow')\ndef f(state): ...\n"
     )
     monkeypatch.setenv("SERVICE_BUS_QUEUE_NAME", "orders")
@@ -90,7 +90,7 @@ def test_against_emulator_and_azurite(azurite: int, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("BOILERMAKER_TABLE_NAME", a_table_name())
     with EmulatorProcess(tmp_path, QUEUES) as emulator:
         monkeypatch.setenv("ServiceBusConnection", emulator.connection_string)
-        well, ill = doctor(), doctor("--app", "shop")
+        well, ill = doctor(), doctor("--app", "doctors_shop")
     assert well.exit_code == 0, well.output
     assert {line.split()[1] for line in well.stdout.splitlines() if line.startswith("ok")} >= {
         "settings",

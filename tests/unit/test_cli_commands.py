@@ -90,6 +90,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
     here = Here(tmp_path)
     monkeypatch.setenv("BOILERMAKER_LOCAL_FILE", str(here.file))
     Path("shop.py").write_text(SHOP)
+    sys.modules.pop("shop", None)  # another test's
     yield here
     sys.modules.pop("shop", None)
 
