@@ -32,8 +32,9 @@ class FewQueues:
         return dict(numbers)
 
 
-@pytest.fixture
-def app(stage: Stage) -> Any:
+def registered(stage: Stage) -> tuple[Any, Any]:
+    """The task functions `work` and `after`."""
+
     @stage.app.task
     async def work(state: list[str], fails: bool = False) -> None:
         state.append("work")
@@ -44,8 +45,7 @@ def app(stage: Stage) -> Any:
     async def after(state: list[str], name: str) -> None:
         state.append(name)
 
-    stage.functions = {"work": work, "after": after}  # type: ignore[attr-defined]
-    return stage.app
+    return work, after
 
 
 def namespace_of(stage: Stage, *queues: str) -> None:
@@ -54,7 +54,7 @@ def namespace_of(stage: Stage, *queues: str) -> None:
 
 async def published(stage: Stage, *, fails: bool, queue: str) -> tuple[str, str]:
     """A task whose callback goes to `queue`; the ids of both."""
-    work, after = stage.functions["work"], stage.functions["after"]  # type: ignore[attr-defined]
+    work, after = registered(stage)
     task, callback = stage.app.create_task(work, fails), stage.app.options(queue=queue).create_task(after, "callback")
     task.on_failure = task.on_success = callback
     await stage.app.publish_task(task)
@@ -62,11 +62,11 @@ async def published(stage: Stage, *, fails: bool, queue: str) -> tuple[str, str]
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_it_becomes_a_dead_letter_and_its_task_ends(app: Any, stage: Stage, fails: bool) -> None:
+async def test_it_becomes_a_dead_letter_and_its_task_ends(stage: Stage, fails: bool) -> None:
     task_id, callback_id = await published(stage, fails=fails, queue="missing")
     namespace_of(stage, QUEUE, LAKE)
     assert await stage.play() == ["failure" if fails else "success"]
-    assert app.state == ["work"]
+    assert stage.app.state == ["work"]
     letters = {str(one.properties["task_id"]): one for one in await stage.letters()}
     assert set(letters) == ({task_id, callback_id} if fails else {callback_id})
     letter = letters[callback_id]
@@ -74,44 +74,44 @@ async def test_it_becomes_a_dead_letter_and_its_task_ends(app: Any, stage: Stage
     assert "queue 'missing': not here" in str(letter.properties["DeadLetterErrorDescription"])
     assert (letter.properties["function"], letter.properties["origin"]) == ("after", "missing")
     status = TaskStatus.Failure if fails else TaskStatus.Success
-    assert (await app.handle(task_id).info()).status is status
+    assert (await stage.app.handle(task_id).info()).status is status
 
 
-async def test_its_body_can_be_sent_on(app: Any, stage: Stage) -> None:
+async def test_its_body_can_be_sent_on(stage: Stage) -> None:
     await published(stage, fails=False, queue="missing")
     namespace_of(stage, QUEUE, LAKE)
     await stage.play()
     (letter,) = await stage.letters()
     await stage.send(letter.body)
     assert await stage.play() == ["success"]
-    assert app.state == ["work", "callback"]
+    assert stage.app.state == ["work", "callback"]
 
 
-async def test_the_other_follow_ups_go_out(app: Any, stage: Stage) -> None:
-    work, after = stage.functions["work"], stage.functions["after"]  # type: ignore[attr-defined]
-    head = app.chain(app.create_task(work), app.create_task(after, "next"))
-    head.on_success = app.options(queue="missing").create_task(after, "callback")
-    await app.publish_task(head)
+async def test_the_other_follow_ups_go_out(stage: Stage) -> None:
+    work, after = registered(stage)
+    head = stage.app.chain(stage.app.create_task(work), stage.app.create_task(after, "next"))
+    head.on_success = stage.app.options(queue="missing").create_task(after, "callback")
+    await stage.app.publish_task(head)
     namespace_of(stage, QUEUE, LAKE)
     assert await stage.play() == ["success", "success"]
-    assert app.state == ["work", "next"]
+    assert stage.app.state == ["work", "next"]
     assert await stage.reasons() == ["Undeliverable"]
 
 
-async def test_the_reaper_moves_the_message_and_ends(app: Any, stage: Stage) -> None:
+async def test_the_reaper_moves_the_message_and_ends(stage: Stage) -> None:
     task_id, callback_id = await published(stage, fails=True, queue="missing")
     for _ in range(10):
         await stage.crash()
     namespace_of(stage, QUEUE, LAKE)
     assert await stage.reap() == "failure"
-    assert app.state == []
+    assert stage.app.state == []
     assert {str(one.properties["task_id"]): one.properties["DeadLetterReason"] for one in await stage.letters()} == {
         task_id: "MaxDeliveryCountExceeded",
         callback_id: "Undeliverable",
     }
 
 
-async def test_without_a_dead_letter_queue_the_message_is_held(app: Any, stage: Stage) -> None:
+async def test_without_a_dead_letter_queue_the_message_is_held(stage: Stage) -> None:
     await published(stage, fails=True, queue=QUEUE)
     namespace_of(stage, QUEUE)
     with pytest.raises(Held, match="tasks-dead-letters"):
