@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from .errors import BoilermakerAppException, ResultsNotKept
-from .options import PublishOptions
 from .publisher import CpuFunction, Publisher
 from .registry import TaskOptions
 from .shell import Shell
@@ -44,7 +43,7 @@ class Boilermaker(Publisher):
         enable_opentelemetry: bool = False,
         results_storage: Table | None = None,
     ) -> None:
-        super().__init__(Shell(state, service_bus_client, results_storage, enable_opentelemetry), PublishOptions())
+        super().__init__(Shell(state, service_bus_client, results_storage, enable_opentelemetry))
         self._worker: Worker | None = None
 
     @property
@@ -162,7 +161,7 @@ class Boilermaker(Publisher):
         """The client for code without an event loop."""
         from .sync_client import SyncClient
 
-        return SyncClient(self._shell, PublishOptions())
+        return SyncClient(self._shell)
 
     async def close(self) -> None:
         """Let go of connections. The app connects again when it is used again."""

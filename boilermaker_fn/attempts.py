@@ -9,9 +9,9 @@ from .describe import describe
 from .errors import ArgumentError, ResultTooLarge, TaskTimeout
 from .failure import TaskFailureResult
 from .outcomes import ErrorInfo, Failed, Outcome, Reason, RetryAsked, Succeeded
-from .result_rows import MAX_RESULT_BYTES
 from .retries import RetryException
 from .signature import Signature
+from .task.row import MAX_RESULT_BYTES
 
 Exceptions = tuple[type[BaseException], ...]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from . import config_problems
 from .connection_strings import host_of, shown, trimmed
@@ -26,9 +28,24 @@ def _of_the_host(variable: str) -> Any:
     return Field(default=None, validation_alias=variable)
 
 
-class _Variables(EnvSettingsSource):
+class _Variables(PydanticBaseSettingsSource):
+    """Environment variables, in capitals or not; an empty one is none.
+
+    EnvSettingsSource would ask of each field, at each start, whether it could be JSON.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls)
+        self._given = {name.lower(): value for name, value in os.environ.items() if value}
+
     def __call__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__call__().items() if name != "service_bus_credential"}
+        fields = self.settings_cls.model_fields.items()
+        found = (self.get_field_value(field, name) for name, field in fields if name != "service_bus_credential")
+        return {key: value for value, key, _ in found if value is not None}
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        key = str(field.validation_alias or field_name)
+        return self._given.get(key.lower()), key, False
 
 
 class Config(BaseSettings):
@@ -46,7 +63,7 @@ class Config(BaseSettings):
     Raises pydantic's ValidationError for an argument of a wrong name or type; what contradicts is in `problems`.
     """
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(hide_input_in_errors=True)
 
     service_bus_namespace_url: str | None = None
     service_bus_connection_string: SecretStr | None = None

@@ -35,9 +35,8 @@ from .follow_ups import (
 )
 from .messages import GIVEN_UP, POSTPONED_UNKNOWN, Delivery, Message
 from .outcomes import ErrorInfo, Failed, Interrupted, Reason, RetryAsked, Succeeded
-from .result_rows import terminal_row
 from .rules import Rules, as_registered, keeps_row, policy_of
-from .task.result import TaskStatus, TerminalRow
+from .task.row import TaskStatus, TerminalRow, terminal_row
 from .task.task import Task
 
 #: How often a message whose function is not registered here is put off: with the delays, about half an hour in all.

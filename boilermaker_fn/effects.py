@@ -3,14 +3,13 @@
 An effect is a frozen instruction; performing it yields one event. Times are seconds since the epoch.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: at every start each annotation would be compiled once more.
 
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from .messages import Message
 from .outcomes import Outcome
-from .task.result import TerminalRow
+from .task.row import TerminalRow
 from .task.task import Task
 
 
@@ -95,9 +94,10 @@ class StoreDown(NamedTuple):
     now: float
 
 
-@dataclass(frozen=True, slots=True)
 class Sent:
     """All messages were accepted."""
+
+    __slots__ = ()
 
 
 class NotAccepted(NamedTuple):

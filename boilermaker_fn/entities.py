@@ -10,7 +10,7 @@ import datetime
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -123,6 +123,21 @@ def check_operations(operations: Sequence[Operation]) -> None:
     # As JSON nothing grows to more than six times its size: small transactions need not be measured.
     if 6 * total + _WIRE_OPERATION * len(operations) > MAX_TRANSACTION_BYTES:
         _check_request(operations)
+
+
+def in_transactions(operations: Iterable[Operation]) -> Iterator[tuple[Operation, ...]]:
+    """Operations on one partition, in order, in as few transactions as the service takes."""
+    some: list[Operation] = []
+    size = 0
+    for operation in operations:
+        more = _wire_size(operation.entity)
+        if some and (len(some) == MAX_OPERATIONS or size + more > MAX_TRANSACTION_BYTES):
+            yield tuple(some)
+            some, size = [], 0
+        some.append(operation)
+        size += more
+    if some:
+        yield tuple(some)
 
 
 def _check_request(operations: Sequence[Operation]) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import logging
 import os
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from .attempts import outcome_of_call, outcome_of_error, outcome_of_value
@@ -18,10 +19,10 @@ from .errors import TaskTimeout
 from .outcomes import Interrupted, Outcome
 from .registry import Kind, Registration
 from .task.task import Task
-from .threads import DaemonThreads
 
 if TYPE_CHECKING:
     from .processes import Processes
+    from .threads import DaemonThreads
 
 log = logging.getLogger("boilermaker_fn")
 
@@ -43,7 +44,6 @@ class Execution:
         self._state = state
         self._longest = longest
         self._processes: Processes | None = None
-        self._threads = DaemonThreads()
         self._free_threads = asyncio.Semaphore(MAX_THREADS)
         self._free_processes = asyncio.Semaphore(os.cpu_count() or 1)
 
@@ -65,6 +65,12 @@ class Execution:
             if _being_cancelled():
                 return Interrupted()
             return outcome_of_error(error, registration.retry_on)  # the function raised it by itself
+
+    @cached_property
+    def _threads(self) -> DaemonThreads:
+        from .threads import DaemonThreads  # many an app has no blocking function
+
+        return DaemonThreads()
 
     def close(self) -> None:
         """Kill child processes. Threads end with the process."""

@@ -25,7 +25,7 @@ from .messages import (
 )
 from .outcomes import ErrorInfo, Failed, Reason
 from .retries import RetryPolicy
-from .task.result import TaskStatus, TerminalRow
+from .task.row import TaskStatus, TerminalRow
 from .task.task import Task
 
 _FIRST_POSTPONEMENT: Final = 5.0

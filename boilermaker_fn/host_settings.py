@@ -79,7 +79,7 @@ def read(directory: Path) -> HostSettings | None:
     None where there is no host.json: no host works without one, so nobody but a test or a script has imported the app.
     """
     try:
-        given = json.loads((directory / "host.json").read_text(encoding="utf-8-sig"))
+        given = json.loads((directory / "host.json").read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:

@@ -31,15 +31,15 @@ def new_task_id() -> TaskId:
     return TaskId(str(uuid7()))
 
 
-def problem_with_id(task_id: object) -> str | None:
-    """Why `task_id` cannot name a task, or None if it can."""
-    if not isinstance(task_id, str):
-        return f"task_id is {task_id!r}: it must be a text"
-    if not 1 <= len(task_id) <= MAX_ID_LENGTH:
-        return f"task_id has {len(task_id)} characters: it must have 1 to {MAX_ID_LENGTH}"
-    bad = sorted(set(re.findall(_FORBIDDEN, task_id)))
+def problem_with_id(given: object, name: str = "task_id", longest: int = MAX_ID_LENGTH) -> str | None:
+    """Why what was given cannot be an id, or None if it can; `name` is what the message calls it."""
+    if not isinstance(given, str):
+        return f"{name} is {given!r}: it must be a text"
+    if not 1 <= len(given) <= longest:
+        return f"{name} has {len(given)} characters: it must have 1 to {longest}"
+    bad = sorted(set(re.findall(_FORBIDDEN, given)))
     if bad:
-        return f"task_id {task_id!r} contains {', '.join(map(repr, bad))}: use letters, digits and -_.:"
+        return f"{name} {given!r} contains {', '.join(map(repr, bad))}: use letters, digits and -_.:"
     return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 PropertyValue: TypeAlias = str | int | float | bool
 Properties: TypeAlias = Mapping[str, PropertyValue]
@@ -33,6 +33,9 @@ REDELIVERED: Final = "boilermaker_redelivered"
 #: Why the broker gave the message up; whoever gets it records that and runs nothing.
 GIVEN_UP: Final = "boilermaker_given_up"
 
+#: How the body of a graph's message begins; no envelope of a task does.
+GRAPH_BODY: Final = b'{"graph":'
+
 #: What Service Bus takes in its Standard tier: body and properties, the properties alone (both in bytes), and the id.
 MAX_MESSAGE_BYTES: Final = 262_144
 MAX_PROPERTIES_BYTES: Final = 65_536
@@ -45,13 +48,7 @@ MAX_CARRIED: Final = 16 * 1024
 _SEPARATOR: Final = "/"
 
 
-def _no_properties() -> Properties:
-    # As a default value it would be refused: before Python 3.12 a mapping proxy has no hash.
-    return NO_PROPERTIES
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message to send to `queue`. `not_before` schedules it, `expires_at` lets the broker drop it."""
 
     queue: str
@@ -59,7 +56,12 @@ class Message:
     body: bytes
     not_before: float | None = None
     expires_at: float | None = None
-    properties: Properties = field(default_factory=_no_properties)
+    properties: Properties = NO_PROPERTIES
+
+
+def _no_properties() -> Properties:
+    # As a default value it would be refused: before Python 3.12 a mapping proxy has no hash.
+    return NO_PROPERTIES
 
 
 @dataclass(frozen=True, slots=True)

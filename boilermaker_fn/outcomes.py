@@ -1,9 +1,8 @@
 """How did an attempt end? Frozen values that the code running task functions hands to the core."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: at every start each annotation would be compiled once more.
 
 import enum
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from .retries import RetryPolicy
@@ -54,9 +53,10 @@ class RetryAsked(NamedTuple):
     policy: RetryPolicy | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class Interrupted:
     """The attempt was cut short from outside (the host drains, the worker stops). It does not count."""
+
+    __slots__ = ()
 
 
 Outcome: TypeAlias = Succeeded | Failed | RetryAsked | Interrupted

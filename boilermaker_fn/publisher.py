@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overload
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from .errors import OptionError
-from .handle import TaskHandle
 from .json_values import JsonValue
-from .options import Options, PublishOptions
 from .registry import Registration
 from .shell import Shell
 from .task.task import MAX_NAME_LENGTH, Task
+
+if TYPE_CHECKING:
+    from .handle import TaskHandle
+    from .options import Options, PublishOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,17 +29,26 @@ class CpuFunction(Generic[P, R]):
 
 
 class Publisher:
-    """Publishes tasks with fixed options."""
+    """Publishes tasks with fixed options; None: with those that are the default."""
 
-    def __init__(self, shell: Shell, options: PublishOptions) -> None:
+    def __init__(self, shell: Shell, options: PublishOptions | None = None) -> None:
         self._shell = shell
-        self._options = options
+        self._given = options
+
+    @cached_property
+    def _options(self) -> PublishOptions:
+        # Here and below: whoever only runs tasks imports nothing that publishes.
+        from .options import PublishOptions
+
+        return PublishOptions() if self._given is None else self._given
 
     def options(self, **options: Unpack[Options]) -> Publisher:
         """A publisher with these options (see PublishOptions): `app.options(delay=60).apply_async(fn, ...)`.
 
         Raises OptionError saying all that is wrong.
         """
+        from .options import PublishOptions
+
         return Publisher(self._shell, PublishOptions(**options))
 
     @overload
@@ -103,6 +114,8 @@ class Publisher:
 
         This publisher's options are set on it: AlreadyPublished if it was sent with others.
         """
+        from dataclasses import replace
+
         (self._options if delay is None else replace(self._options, delay=delay)).applied(task)
         await self._shell.publishing.publish([task], publish_attempts or self._options.publish_attempts)
         return self._handle(task)
@@ -125,6 +138,8 @@ class Publisher:
 
         Of a callback or a link of a chain give the Task itself: until its turn comes no queue has it; it is pending.
         """
+        from .handle import TaskHandle
+
         if isinstance(task, Task):
             return self._handle(task, on_its_way=True)
         registration = None if fn is None else self._shell.registry.of(fn)
@@ -132,6 +147,8 @@ class Publisher:
         return TaskHandle(task, self._shell.wiring, queues=self._shell.queues, value=_value(registration), kept=kept)
 
     def _handle(self, task: Task, *, on_its_way: bool = False) -> TaskHandle[Any]:
+        from .handle import TaskHandle
+
         wiring = self._shell.wiring
         return TaskHandle(
             task.task_id,

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 #: Kept free in a message for what an envelope gains on its way (attempts, a policy, counters), in bytes.
 HEADROOM: Final = 8 * 1024
 
-_FIRST_PAUSE: Final = 0.2
+#: How long sending waits before it is tried for the second time, in seconds; then twice as long, and so on.
+FIRST_PAUSE: Final = 0.2
 
 
 class Publishing:
@@ -79,7 +80,7 @@ class Publishing:
             if tried:
                 import asyncio  # see handle.py
 
-                await asyncio.sleep(_FIRST_PAUSE * 2.0 ** (tried - 1))
+                await asyncio.sleep(FIRST_PAUSE * 2.0 ** (tried - 1))
             try:
                 return await self._transport.send(messages, numbered=numbered)
             except NotSent as error:
@@ -100,6 +101,14 @@ def prepared(task: Task, registry: Registry) -> Task:
         return _prepared(task, registry)
     except RecursionError:
         raise ArgumentError(task.function_name, None, f"the handlers of task {task.task_id} nest too deep") from None
+
+
+def prepared_alone(task: Task, registry: Registry, unknown: frozenset[int | str] = frozenset()) -> Task:
+    """A copy of the task, without what follows it, whose arguments are checked and JSON data.
+
+    Those at the positions or keywords `unknown` are left alone. Raises ArgumentError.
+    """
+    return task.model_copy(update={"payload": _payload(task, registry, unknown)})
 
 
 def _refuse_loops(task: Task) -> None:
@@ -151,13 +160,7 @@ def _prepared(task: Task, registry: Registry) -> Task:
 
 
 def _prepared_one(task: Task, on_success: Task | None, registry: Registry) -> Task:
-    args, kwargs = task.payload.get("args") or [], task.payload.get("kwargs") or {}
-    registration = registry.get(task.function_name)
-    changes: dict[str, Any] = {
-        "payload": _unchecked(task, args, kwargs)
-        if registration is None
-        else registration.signature.payload(args, kwargs)
-    }
+    changes: dict[str, Any] = {"payload": _payload(task, registry)}
     if on_success is not None:
         changes["on_success"] = on_success
     if task.on_failure is not None:
@@ -167,6 +170,14 @@ def _prepared_one(task: Task, on_success: Task | None, registry: Registry) -> Ta
     if task.chain_on_failure is not None:
         changes["chain_on_failure"] = _prepared(task.chain_on_failure, registry)
     return task.model_copy(update=changes)
+
+
+def _payload(task: Task, registry: Registry, unknown: frozenset[int | str] = frozenset()) -> dict[str, Any]:
+    args, kwargs = task.payload.get("args") or [], task.payload.get("kwargs") or {}
+    registration = registry.get(task.function_name)
+    if registration is None:
+        return _unchecked(task, args, kwargs)
+    return registration.signature.payload(args, kwargs, unknown)
 
 
 def _unchecked(task: Task, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Which functions are tasks, and with which options? What is wrong is refused when it is registered."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: at every start each annotation would be compiled once more.
 
 import enum
 import importlib.util

@@ -12,45 +12,14 @@ from typing import Final
 from .entities import MAX_PROPERTY_BYTES, Entity, Value
 from .errors import StoreUnavailable
 from .outcomes import ErrorInfo
-from .task.result import TaskStatus, TerminalRow
-from .task.task import Task
+from .task.row import MAX_RESULT_BYTES, TaskStatus, TerminalRow
 
 _PARTITIONS: Final = 256
-_CHUNKS: Final = 14
-#: The largest result in bytes of JSON: what fits into one row of Azure Table Storage beside everything else.
-MAX_RESULT_BYTES: Final = _CHUNKS * MAX_PROPERTY_BYTES
+_CHUNKS: Final = MAX_RESULT_BYTES // MAX_PROPERTY_BYTES
 #: The property by which old rows are found, in seconds since the epoch.
 FINISHED: Final = "finished_at"
 
 _TIMES = ("published_at", "started_at", "finished_at")
-
-
-def terminal_row(
-    task: Task,
-    status: TaskStatus,
-    now: float,
-    *,
-    attempts: int | None = None,
-    result: str = "null",
-    reason: str = "",
-    error: ErrorInfo | None = None,
-    started_at: float | None = None,
-) -> TerminalRow:
-    """The row for a task that ends now; `attempts` are those made, by default the one it asks for included."""
-    return TerminalRow(
-        task_id=task.task_id,
-        function=task.function_name,
-        status=status,
-        attempts=task.attempt if attempts is None else attempts,
-        generation=task.generation,
-        graph_id=task.graph_id,
-        result=result,
-        reason=reason,
-        error=error,
-        published_at=task.published_at,
-        started_at=started_at,
-        finished_at=now,
-    )
 
 
 def partition_of(task_id: str) -> str:

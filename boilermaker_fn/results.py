@@ -7,15 +7,15 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from .entities import ANY_ETAG, MAX_OPERATIONS, Delete, Entity, Insert, Where
 from .errors import Conflict, NotFound, StoreUnavailable
 from .ids import GraphId, TaskId
 from .outcomes import ErrorInfo, Reason
-from .result_rows import FINISHED, from_entity, partition_of, partitions, to_entity
-from .task.result import TaskResult, TaskStatus, TerminalRow
+from .task.row import TaskStatus, TerminalRow
 
 if TYPE_CHECKING:
+    from .entities import Delete, Entity
     from .ports import Table
+    from .task.result import TaskResult
 
 
 class Purged(NamedTuple):
@@ -42,11 +42,17 @@ class ResultStore:
 
     async def read(self, task_id: str) -> TerminalRow | None:
         """The terminal row of a task; None while it has not ended."""
+        # Here and below: many an instance works for long, or for ever, without touching a row.
+        from .result_rows import from_entity, partition_of
+
         entity = await self._table.read(partition_of(task_id), task_id)
         return None if entity is None else from_entity(entity)
 
     async def insert(self, row: TerminalRow) -> TerminalRow | None:
         """Write a row once. Returns None, or the row that was there already and stays."""
+        from .entities import Insert
+        from .result_rows import to_entity
+
         try:
             await self._table.write([Insert(to_entity(row))])
         except Conflict:
@@ -71,6 +77,9 @@ class ResultStore:
         A page reads up to 1000 rows of one partition and removes what is old in transactions of 100. Call again with
         `resume` until it is None; it can be kept and used by another process.
         """
+        from .entities import MAX_OPERATIONS, Where
+        from .result_rows import FINISHED, partitions
+
         names = partitions()
         partition, _, continuation = (resume or names[0]).partition("|")
         page = await self._table.query(
@@ -85,6 +94,8 @@ class ResultStore:
         return Purged(removed, following[0] if following else None)
 
     async def _remove(self, old: Sequence[Entity]) -> int:
+        from .entities import ANY_ETAG, Delete, Entity
+
         deletions = [Delete(Entity(entity.partition, entity.row, {}, ANY_ETAG)) for entity in old]
         try:
             await self._table.write(deletions)
@@ -103,6 +114,8 @@ class ResultStore:
 
 def to_result(row: TerminalRow) -> TaskResult:
     """The row in the form users see."""
+    from .task.result import TaskResult
+
     error = row.error
     return TaskResult(
         task_id=TaskId(row.task_id),

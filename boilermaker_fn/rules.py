@@ -33,6 +33,11 @@ class Registered(Protocol):
         ...
 
     @property
+    def timeout(self) -> float | None:
+        """How many seconds an attempt may take."""
+        ...
+
+    @property
     def expires(self) -> float | None:
         """Seconds after it became due, after which it is no longer worth starting."""
         ...

@@ -13,14 +13,15 @@ from . import effects as fx
 from .delivery import State, step
 from .errors import Held, NotSent, StoreUnavailable
 from .execution import Execution
-from .messages import Delivery, Message
+from .messages import GRAPH_BODY, Delivery, Message
 from .registry import Registration
-from .results import ResultStore
 from .rules import Rules
 from .telemetry.observer import Observer
 
 if TYPE_CHECKING:
+    from .performing import Answer
     from .ports import Transport
+    from .results import ResultStore
 
 # How long sending is tried again before the message goes back, in seconds: 2, 4, 8 ... with the delivery count. It goes
 # back at once to somebody else, and without growing patience a short outage would use up the count.
@@ -51,6 +52,7 @@ class Runner:
         self._clock = clock
         self._chance = chance
         self._observer = observer
+        self._on_rows: tuple[type, ...] = ()
         self._perform: dict[type, Callable[[Any, Delivery], Any]] = {
             fx.Run: self._run,
             fx.ReadRow: self._read,
@@ -60,18 +62,33 @@ class Runner:
 
     async def handle(self, delivery: Delivery) -> str:
         """Run the task of a delivery; returns in a word what became of it. Raises Held when it must not be settled."""
-        return await self._drive(State(self._rules, delivery), fx.Delivered(self._clock()))
+        return await self._take(delivery, fx.Delivered(self._clock()))
 
     async def reap(self, delivery: Delivery) -> str:
         """Record the failure of a task whose message the broker gave up; runs no user code. Raises Held."""
-        return await self._drive(State(self._rules, delivery), fx.SetAside(self._clock()))
+        return await self._take(delivery, fx.SetAside(self._clock()))
 
     def close(self) -> None:
         """Kill child processes."""
         self._execution.close()
 
-    async def _drive(self, state: State, event: fx.Event) -> str:
+    async def _take(self, delivery: Delivery, event: fx.Delivered | fx.SetAside) -> str:
+        if not delivery.body.startswith(GRAPH_BODY):
+            return await self._drive(step, State(self._rules, delivery), event)
+        # Whoever runs no graphs does not load them.
+        from .graph_progress.opening import opened
+        from .performing import PERFORMED
+
+        if not self._on_rows:
+            self._on_rows = PERFORMED
+            self._perform |= dict.fromkeys(PERFORMED, self._on_table)
+        return await self._drive(*opened(self._rules, delivery), event)
+
+    async def _drive(self, step: Callable[[Any, Any], Any], state: Any, event: Any) -> str:
         state, effect = step(state, event)
+        while state.task is None and isinstance(effect, self._on_rows):
+            event = await self._on_table(effect, state.delivery)  # which task it is stands in a row
+            state, effect = step(state, event)
         with self._observer.delivery(state.delivery, state.task):
             while True:
                 if type(effect) is fx.Settle:
@@ -82,6 +99,16 @@ class Runner:
                     raise Held(state.delivery.message_id, effect.why)
                 event = await self._perform[type(effect)](effect, state.delivery)
                 state, effect = step(state, event)
+
+    async def _on_table(self, effect: Any, _: Delivery) -> Answer:
+        from .performing import performed
+
+        if self._results is None:
+            raise TypeError("a graph goes forward without a store")
+        answer = await performed(effect, self._results.table, self._clock)
+        if type(answer) is fx.StoreDown:
+            self._observer.store_down(answer.error)
+        return answer
 
     async def _run(self, effect: fx.Run, _: Delivery) -> fx.Event:
         task = effect.task

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigurationError
 from .ids import same_queue
-from .publishing import Publishing
 from .registry import Registry, registered
 
 if TYPE_CHECKING:
     from .ports import Engine, Table
+    from .publishing import Publishing
     from .runner import Runner
     from .telemetry.tracing import OpenTelemetry
     from .wiring import Wiring
@@ -51,6 +51,8 @@ class Shell:
         """How tasks are sent."""
         publishing = self._publishing
         if publishing is None:
+            from .publishing import Publishing  # here and below: whoever only runs tasks does without
+
             wiring = self.wiring
             publishing = self._publishing = Publishing(
                 self.registry, wiring.engine.transport, queue=wiring.queue, clock=wiring.clock, tracing=self.tracing

@@ -129,7 +129,9 @@ class SyncHandle(Generic[T]):
 class SyncClient:
     """Publishes and waits without `await`. Use it as it is, or as a context manager that closes it."""
 
-    def __init__(self, shell: Shell, options: PublishOptions, background: BackgroundLoop | None = None) -> None:
+    def __init__(
+        self, shell: Shell, options: PublishOptions | None = None, background: BackgroundLoop | None = None
+    ) -> None:
         self._shell = shell
         self._publisher = Publisher(shell, options)
         self._background = background or BackgroundLoop()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 from uuid import UUID
 
@@ -235,7 +235,7 @@ class Broker:
     def _addressed(self, name: str, messages: Sequence[Message]) -> list[Message]:
         if name.endswith(DEAD_LETTER_SUFFIX):
             raise NotAllowed(name, "sending")
-        return [message if message.queue == name else replace(message, queue=name) for message in messages]
+        return [message if message.queue == name else message._replace(queue=name) for message in messages]
 
     async def _write(self, work: Work[T], *woken: str) -> T:
         """Do `work` and wake who waits for the queues in `woken`, even if our caller is cancelled meanwhile."""

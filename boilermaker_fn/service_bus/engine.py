@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from ..per_loop import PerLoop
 from .access import Access
-from .inbox import ServiceBusInbox
 from .transport import ServiceBusTransport
 
 if TYPE_CHECKING:
     from ..config import Config
     from .access import CredentialOrFactory
+    from .inbox import ServiceBusInbox
     from .namespace import Namespace
     from .sender_link import Upkeep
 
@@ -99,6 +99,8 @@ class AzureServiceBus:
 
     def inbox(self, queue: str) -> ServiceBusInbox:
         """The inbox of a queue; with `messages.DEAD_LETTER_SUFFIX` after its name, of what was set aside."""
+        from .inbox import ServiceBusInbox  # the host receives for a Function App
+
         return ServiceBusInbox(self._namespaces, queue)
 
     async def holds(self, queue: str, task_id: str) -> None:

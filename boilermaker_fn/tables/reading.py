@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from azure.data.tables.aio import TableClient
 
 
-async def read(client: TableClient, partition: str, row: str, select: list[str] | None = None) -> Entity | None:
+async def read(client: TableClient, partition: str, row: str, select: Sequence[str] | None = None) -> Entity | None:
     """One row; None if there is none. Raises AzureError."""
     from azure.core.exceptions import HttpResponseError
 
     try:
-        return to_entity(await client.get_entity(partition, row, select=select))
+        return to_entity(await client.get_entity(partition, row, select=_selected(select)))
     except HttpResponseError as error:
         if answer(error) in (Answer.NoRow, Answer.NoTable):
             return None
@@ -29,12 +29,13 @@ async def read(client: TableClient, partition: str, row: str, select: list[str] 
 
 
 async def page(
-    client: TableClient, wanted: str, select: list[str] | None, limit: int, continuation: str | None
+    client: TableClient, wanted: str, select: Sequence[str] | None, limit: int, continuation: str | None
 ) -> Page:
     """One page of what a filter leaves; an empty one if there is no table. Raises LimitExceeded, AzureError."""
     from azure.core.exceptions import HttpResponseError
 
-    pages: Any = client.query_entities(wanted, results_per_page=limit, select=select).by_page(_token(continuation))
+    found_by = client.query_entities(wanted, results_per_page=limit, select=_selected(select))
+    pages: Any = found_by.by_page(_token(continuation))
     try:
         entities = [to_entity(found) async for found in await anext(pages)]
     except HttpResponseError as error:
@@ -43,6 +44,10 @@ async def page(
         raise
     following = pages.continuation_token
     return Page(entities, json.dumps([following[PARTITION], following[ROW]]) if following else None)
+
+
+def _selected(select: Sequence[str] | None) -> list[str] | None:
+    return None if select is None else [PARTITION, ROW, *select]
 
 
 def _token(continuation: str | None) -> Any:

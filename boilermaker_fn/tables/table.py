@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from ..entities import MAX_PAGE, Entity, Operation, Page, Where, check_operations, check_query
 from ..per_loop import PerLoop
 from .account import Account
-from .patience import Patience
-from .reading import filter_of, page, read
-from .values import PARTITION, ROW
-from .writing import write
 
 if TYPE_CHECKING:
     from azure.data.tables.aio import TableClient
 
     from ..config import Config
+    from ..entities import Entity, Operation, Page, Where
     from .account import Credential
+    from .patience import Patience
 
 T = TypeVar("T")
 
@@ -47,7 +45,7 @@ class AzureTable:
     ) -> None:
         self._account = Account(endpoint, table_name, credential, connection_string)
         self._connections = PerLoop(self._account.connect)
-        self._patience = Patience(deadline, chance)
+        self._trying = (deadline, chance)
 
     @classmethod
     def from_config(cls, config: Config) -> AzureTable:
@@ -59,6 +57,13 @@ class AzureTable:
         # One that was given is shared with others, who may still need it when we close.
         credential = config.az_credential if given is None else given
         return cls(config.table_endpoint, config.boilermaker_table_name, credential)
+
+    @cached_property
+    def _patience(self) -> Patience:
+        # Here and below: many an instance works for long, or for ever, without touching a row.
+        from .patience import Patience
+
+        return Patience(*self._trying)
 
     @property
     def account(self) -> Account:
@@ -75,9 +80,10 @@ class AzureTable:
 
     async def read(self, partition: str, row: str, select: Sequence[str] | None = None) -> Entity | None:
         """One row, or None. Raises StoreUnavailable."""
-        names = _selected(select)
+        from .reading import read
+
         return await self._answered(
-            f"reading row {partition!r}/{row!r}", lambda client, _: read(client, partition, row, names)
+            f"reading row {partition!r}/{row!r}", lambda client, _: read(client, partition, row, select)
         )
 
     async def query(
@@ -88,18 +94,20 @@ class AzureTable:
         before: str | None = None,
         where: Sequence[Where] = (),
         select: Sequence[str] | None = None,
-        limit: int = MAX_PAGE,
+        limit: int = 1000,
         continuation: str | None = None,
     ) -> Page:
         """Rows with `first <= row key < before` that meet all conditions, by row key.
 
         A value of another type than the condition's does not match. Raises LimitExceeded, StoreUnavailable.
         """
+        from ..entities import check_query
+        from .reading import filter_of, page
+
         check_query(where, limit)
         wanted = filter_of(partition, first, before, where)
-        names = _selected(select)
         return await self._answered(
-            f"reading partition {partition!r}", lambda client, _: page(client, wanted, names, limit, continuation)
+            f"reading partition {partition!r}", lambda client, _: page(client, wanted, select, limit, continuation)
         )
 
     async def write(self, operations: Sequence[Operation]) -> list[str]:
@@ -107,6 +115,9 @@ class AzureTable:
 
         A write whose answer was lost is looked up in the table before it is called refused.
         """
+        from ..entities import check_operations
+        from .writing import write
+
         check_operations(operations)
         first = operations[0].entity
         return await self._answered(
@@ -124,7 +135,3 @@ class AzureTable:
                 return await ask(client, unseen)
 
         return await self._patience.until_answered(f"table {self._account.name}, {doing}", attempt, writes=writes)
-
-
-def _selected(select: Sequence[str] | None) -> list[str] | None:
-    return None if select is None else [PARTITION, ROW, *select]

@@ -1,75 +1,16 @@
-"""What became of a task: its terminal row, and the form in which users see it."""
+"""What became of a task, in the form in which users see it? Whoever only runs tasks never imports this."""
 
 from __future__ import annotations
 
 import datetime
-import enum
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from ..ids import GraphId, TaskId
-from ..outcomes import ErrorInfo
+from .row import TaskStatus, TerminalRow
 
-
-class TaskStatus(enum.StrEnum):
-    """Where a task stands. Plain tasks store only the terminal ones."""
-
-    Pending = "pending"
-    Scheduled = "scheduled"
-    Started = "started"
-    Success = "success"
-    Failure = "failure"
-    Retry = "retry"
-    RetriesExhausted = "retries_exhausted"
-    Deadlettered = "deadlettered"
-    Cancelled = "cancelled"
-    Expired = "expired"
-
-    @classmethod
-    def default(cls) -> TaskStatus:
-        """The status of a task of which nothing is known yet."""
-        return cls.Pending
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether the task ended with a value."""
-        return self is TaskStatus.Success
-
-    @property
-    def failed(self) -> bool:
-        """Whether the task ended without a value because it, or what ran it, failed."""
-        return self in _FAILED
-
-    @property
-    def finished(self) -> bool:
-        """Whether the task has ended."""
-        return self in _FINISHED
-
-
-_FAILED = frozenset({TaskStatus.Failure, TaskStatus.RetriesExhausted, TaskStatus.Deadlettered})
-_FINISHED = _FAILED | {TaskStatus.Success, TaskStatus.Cancelled, TaskStatus.Expired}
-
-
-class TerminalRow(NamedTuple):
-    """How a task ended; written once, never changed. Times are seconds since the epoch (None: unknown or never).
-
-    `result` is the value as JSON when `status` is success; `reason` and `error` are set otherwise. `attempts` counts
-    those made, the last one included.
-    """
-
-    task_id: str
-    function: str
-    status: TaskStatus
-    attempts: int = 0
-    generation: int = 0
-    graph_id: str | None = None
-    result: str = "null"
-    reason: str = ""
-    error: ErrorInfo | None = None
-    published_at: float | None = None
-    started_at: float | None = None
-    finished_at: float | None = None
+__all__ = ["TaskResult", "TaskStatus", "TerminalRow"]
 
 
 class TaskResult(BaseModel):
@@ -78,7 +19,6 @@ class TaskResult(BaseModel):
     `result` is the returned value as JSON data; `TaskHandle.result()` revives it by the function's return annotation.
     """
 
-    # Whoever only runs tasks never makes one.
     model_config = ConfigDict(defer_build=True)
 
     task_id: TaskId

@@ -131,6 +131,14 @@ class Task(BaseModel):
         return self.attempts.attempts + 1
 
     @property
+    def result(self) -> Any:
+        """The task's result, to pass to another task of the same graph: `app.create_task(fn, task.result)`."""
+        # Imported here: whoever only runs tasks builds no graphs.
+        from ..graph.references import ResultOf
+
+        return ResultOf(self)
+
+    @property
     def is_prototype(self) -> bool:
         """Whether the task never got an id of its own."""
         return self.task_id == NullTaskId

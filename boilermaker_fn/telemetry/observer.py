@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..messages import Delivery, Message
 from ..outcomes import Failed, Interrupted, Outcome, RetryAsked, Succeeded
-from ..task.result import TaskStatus
+from ..task.row import TaskStatus
 from ..task.task import Task
 from .bound import Bound
 

@@ -6,7 +6,6 @@ imported only when tracing is on.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -30,21 +29,25 @@ class OpenTelemetry:
     @contextmanager
     def publishing(self, tasks: Sequence[Task]) -> Iterator[list[Properties]]:
         """A span for each task around publishing them together; yields the trace context that each is to carry."""
-        from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
-
-        spans = [self._tracer.start_span("boilermaker.publish-task", kind=SpanKind.PRODUCER) for _ in tasks]
+        spans = [self._publishing("boilermaker.publish-task") for _ in tasks]
         for span, task in zip(spans, tasks, strict=True):
             _describe(span, task)
-        try:
-            yield [_injected(set_span_in_context(span)) for span in spans]
-        except Exception as error:
-            for span in spans:
-                span.record_exception(error)
-                span.set_status(Status(StatusCode.ERROR, str(error)))
-            raise
-        finally:
-            for span in spans:
-                span.end()
+        with _ended(spans) as contexts:
+            yield contexts
+
+    @contextmanager
+    def publishing_graph(self, graph_id: str, tasks: int) -> Iterator[Properties]:
+        """A span around publishing a graph of so many tasks; yields the trace context that all of them carry."""
+        span = self._publishing("boilermaker.publish-graph")
+        span.set_attribute("task.graph_id", graph_id)
+        span.set_attribute("graph.tasks", tasks)
+        with _ended([span]) as (context,):
+            yield context
+
+    def _publishing(self, name: str) -> Span:
+        from opentelemetry.trace import SpanKind
+
+        return self._tracer.start_span(name, kind=SpanKind.PRODUCER)
 
     @contextmanager
     def delivery(self, delivery: Delivery, task: Task | None) -> Iterator[None]:
@@ -69,7 +72,24 @@ class OpenTelemetry:
     def carried(self, messages: Iterable[Message]) -> tuple[Message, ...]:
         """The messages with the current trace context."""
         parent = _injected(None)
-        return tuple(dataclasses.replace(m, properties={**m.properties, **parent}) for m in messages)
+        return tuple(m._replace(properties={**m.properties, **parent}) for m in messages)
+
+
+@contextmanager
+def _ended(spans: Sequence[Span]) -> Iterator[list[Properties]]:
+    """Ends the spans, as failed if something is raised; yields their trace contexts."""
+    from opentelemetry.trace import Status, StatusCode, set_span_in_context
+
+    try:
+        yield [_injected(set_span_in_context(span)) for span in spans]
+    except Exception as error:
+        for span in spans:
+            span.record_exception(error)
+            span.set_status(Status(StatusCode.ERROR, str(error)))
+        raise
+    finally:
+        for span in spans:
+            span.end()
 
 
 def _injected(context: Context | None) -> Properties:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from boilermaker_fn.entities import Entity, Insert, Operation, check_operations
@@ -117,7 +117,8 @@ class MemoryBroker:
         self.given_up.add(message.message_id)
         why = {DEAD_LETTER_REASON: "MaxDeliveryCountExceeded", DEAD_LETTER_DESCRIPTION: "delivered too often"}
         properties = {**message.properties, **why}
-        self.enqueue(replace(message, queue=message.queue + DEAD_LETTER_SUFFIX, properties=properties), self._clock())
+        aside = message._replace(queue=message.queue + DEAD_LETTER_SUFFIX, properties=properties)
+        self.enqueue(aside, self._clock())
 
 
 class MemoryTransport:

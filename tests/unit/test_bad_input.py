@@ -23,8 +23,8 @@ from boilermaker_fn.errors import (
     TaskTooLarge,
 )
 from boilermaker_fn.local import LocalEngine
-from boilermaker_fn.result_rows import MAX_RESULT_BYTES
 from boilermaker_fn.task import NullTaskId, Task, TaskStatus
+from boilermaker_fn.task.row import MAX_RESULT_BYTES
 from tests.stage import QUEUE, ManualClock, Stage, staged
 
 # -- bodies

@@ -22,10 +22,10 @@ from boilermaker_fn.errors import (
 )
 from boilermaker_fn.local import LocalEngine
 from boilermaker_fn.outcomes import ErrorInfo
-from boilermaker_fn.result_rows import MAX_RESULT_BYTES, from_entity, partition_of, partitions, to_entity
+from boilermaker_fn.result_rows import from_entity, partition_of, partitions, to_entity
 from boilermaker_fn.results import ResultStore, to_result
 from boilermaker_fn.task import TaskStatus
-from boilermaker_fn.task.result import TerminalRow
+from boilermaker_fn.task.row import MAX_RESULT_BYTES, TerminalRow
 from tests.stage import Stage, staged
 
 

@@ -24,8 +24,9 @@ from boilermaker_fn.errors import (
 )
 from boilermaker_fn.execution import MAX_THREADS
 from boilermaker_fn.local import LocalEngine
-from boilermaker_fn.result_rows import terminal_row, to_entity
+from boilermaker_fn.result_rows import to_entity
 from boilermaker_fn.task import TaskStatus
+from boilermaker_fn.task.row import terminal_row
 from tests.stage import Stage
 
 

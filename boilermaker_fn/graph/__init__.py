@@ -1,0 +1,1 @@
+"""What is a graph of tasks, and how is one built?"""

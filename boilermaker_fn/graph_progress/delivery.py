@@ -1,0 +1,207 @@
+"""What becomes of one delivery of a node's message? A frozen state machine: `step(state, event) -> (state, effect)`.
+
+It reads the node's row; what stands there decides. A pending node is claimed, run, and its end written under the
+ETag of the claim, so that of several who run it one counts. Then what follows is found (advance.py), sent, and the
+message settled: **write the row, look, send, settle.** Whoever finds the node ended repeats the last three, with the
+same ids. A delivery whose write was refused is never settled: it comes again and finds what stands there then.
+
+The rules are the table `TRANSITIONS` at the end, as in `..delivery`; what is decided there for plain tasks holds here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from .. import effects as fx
+from .. import follow_ups
+from .. import table_effects as tx
+from ..envelopes import Newer as NewerTask
+from ..envelopes import Unreadable as UnreadableTask
+from ..errors import IllegalTransition
+from ..messages import GIVEN_UP
+from ..outcomes import ErrorInfo, Failed, Reason
+from ..rules import as_registered
+from ..task.task import Task
+from . import advance, attempt, node_messages
+from .messages import Newer, NodeMessage, Unreadable, decoded
+from .node_state import (
+    Phase,
+    State,
+    Step,
+    give_up_unread,
+    hold,
+    message_of,
+    newer,
+    own_claim,
+    postpone,
+    put_off_or,
+    row_of,
+    send,
+    settle,
+)
+from .rows import NodeRow, NodeStatus, node_row
+
+
+def step(state: State, event: object) -> Step:
+    """What `event` leads to: the next state, and the one thing to do now."""
+    if isinstance(event, fx.StoreDown):
+        return postpone(state, event.now)  # for however long, it fails no node
+    if isinstance(event, tx.Missing):
+        return settle(state, "gone")
+    if state.phase is Phase.ADVANCING:
+        return _advanced(state, event)
+    if state.phase is Phase.RESOLVING:
+        return attempt.resolved(state, event)
+    decide = TRANSITIONS.get((state.phase, type(event)))
+    if decide is None:
+        raise IllegalTransition("delivery of a node", state.phase.name, event)
+    return decide(state, event)
+
+
+# -- what stands in the row --------------------------------------------------------------------------------------------
+
+
+def _delivered(state: State, event: fx.Delivered | fx.SetAside) -> Step:
+    aside = isinstance(event, fx.SetAside) or GIVEN_UP in state.delivery.properties
+    state, message = state._replace(aside=aside), decoded(state.delivery.body)
+    if isinstance(message, Unreadable):
+        return give_up_unread(state, Reason.InvalidTaskFormat, message.problem, event.now)
+    if isinstance(message, Newer):
+        return newer(state, message.version, event.now)
+    if not isinstance(message, NodeMessage):
+        raise IllegalTransition("delivery of a node", state.phase.name, event)
+    if not state.rules.keeps_rows:
+        problem = "graphs keep their progress in a table, and none is configured here: set results_storage"
+        return put_off_or(state, event.now, lambda: give_up_unread(state, Reason.UnknownTask, problem, event.now))
+    return _read(state._replace(message=message))
+
+
+def _read(state: State) -> Step:
+    return state._replace(phase=Phase.READING), tx.Read(*message_of(state).graph.node(message_of(state).number))
+
+
+def _found(state: State, event: tx.Found) -> Step:
+    message, now = message_of(state), event.now
+    if event.entity is None:
+        return settle(state, "gone")
+    row = node_row(event.entity, message.number)
+    state = state._replace(row=row)
+    task = node_messages.task_of(row)
+    if isinstance(task, Task):
+        state = state._replace(task=as_registered(state.rules, task))
+    if row.status.ended:
+        return _follow(state, now)
+    if isinstance(task, NewerTask):
+        return newer(state, task.version, now)
+    if isinstance(task, UnreadableTask):
+        return attempt.end(
+            state, Failed(Reason.InvalidTaskFormat, ErrorInfo(Reason.InvalidTaskFormat, task.problem)), now
+        )
+    if message.attempt != row.attempt:
+        return send(state, [node_messages.current_attempt(state.delivery, message, row)], "outdated")
+    if row.status is NodeStatus.STARTED and not _is_ours(state, row):
+        return _claimed_by_others(state, row, now)
+    if state.aside:
+        return attempt.end(state, follow_ups.given_up_by_broker(state.delivery), now)
+    if row.claim == own_claim(state) and row.status is NodeStatus.STARTED:
+        return attempt.resolve(state._replace(claim=row.claim), now)  # the answer to our own claim was lost
+    return attempt.claim(state, row, now)
+
+
+def _claim_refused(state: State, event: tx.Refused) -> Step:
+    return _read(state._replace(claim=None))
+
+
+def _ended(state: State, event: tx.Written) -> Step:
+    return _follow(state, event.now)
+
+
+def _refused(state: State, event: tx.Refused) -> Step:
+    return hold(state, "somebody else has changed the node meanwhile")
+
+
+def _is_ours(state: State, row: NodeRow) -> bool:
+    """Whether the claim is this message's: of this delivery or an earlier one, or left to it by who put it off."""
+    claim, own = row.claim, own_claim(state)
+    if claim is None or str(claim) in node_messages.claims_of(state.delivery):
+        return True
+    return claim.sequence_number == own.sequence_number and claim.delivery <= own.delivery
+
+
+def _claimed_by_others(state: State, row: NodeRow, now: float) -> Step:
+    own = own_claim(state)
+    if row.claim is not None and row.claim.sequence_number == own.sequence_number:
+        return hold(state, "a later delivery of this message has claimed the node")
+    if row.claimed_until < now and not state.aside:
+        return attempt.claim(state, row, now)
+    # Never dropped because of somebody's claim: two of whom each is a zombie would drop each other's.
+    return send(state, [node_messages.wake(state.delivery, message_of(state), row, now)], "claimed by another")
+
+
+# -- what follows ------------------------------------------------------------------------------------------------------
+
+
+def _follow(state: State, now: float) -> Step:
+    going, effect = advance.started(message_of(state).graph, row_of(state), now)
+    return _go_on_advancing(state, going, effect)
+
+
+def _advanced(state: State, event: Any) -> Step:
+    if state.advance is None:
+        raise IllegalTransition("delivery of a node", state.phase.name, event)
+    going, effect = advance.step(state.advance, event)
+    return _go_on_advancing(state, going, effect)
+
+
+def _go_on_advancing(state: State, going: advance.State, effect: tx.TableEffect | None) -> Step:
+    if effect is not None:
+        return state._replace(phase=Phase.ADVANCING, advance=going), effect
+    row, task, delivery = row_of(state), state.task, state.delivery
+    if going.phase is advance.Phase.GONE:
+        return settle(state, "gone")
+    messages = advance.messages(going, home=row.home, properties=follow_ups.trace_of(delivery))
+    if task is not None:
+        epoch = message_of(state).graph.epoch
+        messages += node_messages.after_end(delivery, row, task, state.rules, epoch, going.now)
+    return send(state, messages, row.status)
+
+
+def _sent(state: State, event: fx.Sent) -> Step:
+    return settle(state, state.ending)
+
+
+def _not_accepted(state: State, event: fx.NotAccepted) -> Step:
+    return hold(state, f"what follows could not be sent: {event.error}")
+
+
+def _undeliverable(state: State, event: fx.Undeliverable) -> Step:
+    messages = [*event.left]
+    for message, why in event.messages:
+        instead = node_messages.not_deliverable(message, why, state.delivery, state.rules, event.now)
+        if instead is None:
+            return hold(state, f"what follows could not be sent: {why}")
+        messages.append(instead)
+    return send(state, messages, state.ending)
+
+
+_Decide: TypeAlias = Callable[[State, Any], Step]
+
+TRANSITIONS: Final[Mapping[tuple[Phase, type], _Decide]] = {
+    (Phase.NEW, fx.Delivered): _delivered,
+    (Phase.NEW, fx.SetAside): _delivered,
+    (Phase.READING, tx.Found): _found,
+    (Phase.CLAIMING, tx.Written): attempt.claimed,
+    (Phase.CLAIMING, tx.Refused): _claim_refused,
+    (Phase.RUNNING, fx.Ran): attempt.ran,
+    (Phase.STORING, tx.Written): attempt.stored,
+    (Phase.STORING, tx.Refused): attempt.stored,
+    (Phase.WRITING, tx.Written): _ended,
+    (Phase.WRITING, tx.Refused): _refused,
+    (Phase.RETRYING, tx.Written): attempt.retry_written,
+    (Phase.RETRYING, tx.Refused): _refused,
+    (Phase.CHECKING, tx.Found): attempt.checked,
+    (Phase.SENDING, fx.Sent): _sent,
+    (Phase.SENDING, fx.NotAccepted): _not_accepted,
+    (Phase.SENDING, fx.Undeliverable): _undeliverable,
+}

@@ -1,0 +1,138 @@
+"""How does a graph get published? Checked whole, laid out, then written and sent as `graph_progress.publishing` says.
+
+Nothing is written or sent before all of its tasks are known to fit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Final
+
+from . import effects as fx
+from . import table_effects as tx
+from .entities import MAX_ENTITY_BYTES, MAX_PROPERTY_BYTES, size_of
+from .errors import NotSent, TaskTooLarge
+from .graph_errors import GraphConflict, GraphNotPublished, GraphsNotKept, GraphTooLarge
+from .graph_progress.keys import GraphKey
+from .graph_progress.layout import Layout, callback_row, laid_out, rows_of
+from .graph_progress.publishing import Asked, Event, Phase, State, step
+from .graph_progress.rows import NodeRow, inserted
+from .messages import NO_PROPERTIES
+from .performing import performed
+from .publishing import FIRST_PAUSE, HEADROOM, prepared, prepared_alone
+
+if TYPE_CHECKING:
+    from .graph.plan import Plan, Step
+    from .graph_progress.heads import Parent
+    from .messages import Message, Properties
+    from .ports import Table
+    from .registry import Registry
+    from .shell import Shell
+    from .task.task import Task
+
+#: What a row keeps free for the end of its node: who had it, when, and why it failed, in bytes.
+_ROOM_FOR_AN_END: Final = 2 * MAX_PROPERTY_BYTES
+
+
+class GraphPublishing:
+    """Publishes graphs of one app. Raises GraphsNotKept at once if it has no store."""
+
+    def __init__(self, shell: Shell, graph_id: str) -> None:
+        wiring = shell.wiring
+        if wiring.results is None:
+            raise GraphsNotKept(graph_id)
+        self._registry = shell.registry
+        self._table: Table = wiring.results.table
+        self._transport = wiring.engine.transport
+        self._clock: Callable[[], float] = wiring.clock
+        self._tracing = shell.tracing
+
+    async def publish(self, plan: Plan, queue: str, *, parent: Parent | None = None, attempts: int = 1) -> Layout:
+        """Write and send a graph whose tasks go to `queue` unless they name another; sending is tried `attempts` times.
+
+        Raises ArgumentError, TaskTooLarge or GraphTooLarge before anything is done; GraphConflict when another graph
+        has this id; GraphNotPublished, after which the same graph can be published again.
+        """
+        layout = laid_out(checked(plan, self._registry, self._clock()), queue)
+        check_sizes(layout, self._transport.max_message_bytes - HEADROOM)
+        with self._span(plan) as properties:
+            await self._drive(State(layout, parent, properties), attempts)
+        return layout
+
+    def _span(self, plan: Plan) -> AbstractContextManager[Properties]:
+        if self._tracing is None:
+            return nullcontext(NO_PROPERTIES)
+        return self._tracing.publishing_graph(plan.graph_id, len(plan.steps))
+
+    async def _drive(self, state: State, attempts: int) -> None:
+        graph_id, errors = state.graph.graph_id, list[object]()
+        state, effect = step(state, Asked(self._clock()))
+        while not isinstance(effect, fx.Settle):
+            if isinstance(effect, fx.Hold):
+                if state.phase is Phase.REFUSED:
+                    raise GraphConflict(graph_id, effect.why)
+                raise GraphNotPublished(graph_id, effect.why, errors)
+            event: Event
+            if isinstance(effect, fx.Send):
+                event = await self._send(effect.messages, attempts, errors)
+            elif isinstance(effect, tx.Read | tx.Query | tx.Write):
+                event = await performed(effect, self._table, self._clock)
+            else:
+                raise TypeError(f"publishing a graph asked for {effect!r}")
+            state, effect = step(state, event)
+
+    async def _send(self, messages: Sequence[Message], attempts: int, errors: list[object]) -> fx.Sent | fx.NotAccepted:
+        problem = ""
+        for tried in range(attempts):
+            if tried:
+                await asyncio.sleep(FIRST_PAUSE * 2.0 ** (tried - 1))
+            try:
+                await self._transport.send(messages)
+            except NotSent as error:
+                errors += [cause for _, cause in error.failures]
+                messages, problem = error.of(messages), str(error)
+            else:
+                return fx.Sent()
+        return fx.NotAccepted(problem)
+
+
+def checked(plan: Plan, registry: Registry, now: float) -> Plan:
+    """The plan with the arguments of its tasks checked and as JSON data, and when they were published.
+
+    Raises ArgumentError naming function and parameter. Arguments that are results are checked when they are there.
+    """
+    steps = tuple(one._replace(task=_stamped(_alone(one, registry), now)) for one in plan.steps)
+    callback = None if plan.callback is None else _stamped(prepared(plan.callback, registry), now)
+    return plan._replace(steps=steps, callback=callback)
+
+
+def check_sizes(layout: Layout, limit: int) -> None:
+    """Raise TaskTooLarge for a task of more than `limit` bytes, GraphTooLarge for one with too much around it."""
+    graph = GraphKey(layout.plan.graph_id)
+    for block in range(len(layout.blocks)):
+        for row in rows_of(layout, block):
+            _check_size(graph, row, limit)
+    if (callback := callback_row(layout)) is not None:
+        _check_size(graph, callback, limit)
+
+
+def _check_size(graph: GraphKey, row: NodeRow, limit: int) -> None:
+    if len(row.task) > limit:
+        raise TaskTooLarge(row.task_id, row.function, len(row.task), limit)
+    most = MAX_ENTITY_BYTES - _ROOM_FOR_AN_END
+    try:
+        size = size_of(inserted(graph, row).entity)
+    except ValueError:  # one part of it alone is too much
+        size = MAX_ENTITY_BYTES
+    if size > most:
+        raise GraphTooLarge(graph.graph_id, row.task_id, row.function, size, most)
+
+
+def _alone(one: Step, registry: Registry) -> Task:
+    return prepared_alone(one.task, registry, frozenset(taken.slot for taken in one.inputs))
+
+
+def _stamped(task: Task, now: float) -> Task:
+    return task.model_copy(update={"published_at": now})
