@@ -154,7 +154,7 @@ def _wire_size(entity: Entity) -> int:
     # The keys are in the address, where a byte can take three, and in the body.
     size = _WIRE_OPERATION + 5 * len((entity.partition + entity.row).encode())
     for name, value in entity.values.items():
-        size += _WIRE_PROPERTY + 2 * len(json.dumps(name))
+        size += _WIRE_PROPERTY + 2 * (len(name) + 2)  # as JSON, and once more for its type
         if isinstance(value, bytes):
             size += 4 * ((len(value) + 2) // 3)
         elif isinstance(value, str):

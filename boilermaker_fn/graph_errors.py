@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from .errors import BoilermakerAppException, BoilermakerError, PublishError
+from .errors import BoilermakerAppException, BoilermakerError, PublishError, ResultMismatch, ResultTimeout
 
 
 class _FailedNode(Protocol):
@@ -88,13 +88,26 @@ class NodeNotFound(BoilermakerError, LookupError):
         self.task_id = task_id
 
 
-class GraphTimeout(BoilermakerError, TimeoutError):
+class GraphTimeout(ResultTimeout):
     """The graph did not end in the time the caller wanted to wait. It goes on; ask again later."""
 
     def __init__(self, graph_id: str, timeout: float) -> None:
-        super().__init__(f"graph {graph_id} has not ended within {timeout:g} s: it goes on; ask again")
-        self.graph_id = graph_id
+        BoilermakerError.__init__(self, f"graph {graph_id} has not ended within {timeout:g} s: it goes on; ask again")
+        self.task_id = self.graph_id = graph_id
         self.timeout = timeout
+
+
+class NodeResultMismatch(ResultMismatch):
+    """The stored result of a graph's task does not fit the return annotation of its function any more."""
+
+    def __init__(self, graph_id: str, task_id: str, function: str, problem: str) -> None:
+        BoilermakerError.__init__(
+            self,
+            f"graph {graph_id}: the result of task {task_id} ({function}) does not fit the return annotation: "
+            f"{problem}; handle.task({task_id!r}) gives it as JSON data",
+        )
+        self.graph_id = graph_id
+        self.task_id = task_id
 
 
 class GraphFailed(BoilermakerError):

@@ -8,14 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
 from . import effects as fx
 from . import table_effects as tx
 from .entities import MAX_ENTITY_BYTES, MAX_PROPERTY_BYTES, size_of
-from .errors import NotSent, TaskTooLarge
+from .errors import NotSent, OptionError, TaskTooLarge
+from .graph.graph import TaskGraph
 from .graph_errors import GraphConflict, GraphNotPublished, GraphsNotKept, GraphTooLarge
-from .graph_progress.keys import GraphKey
+from .graph_handle import GraphHandle
+from .graph_progress.keys import CALLBACK, GraphKey
 from .graph_progress.layout import Layout, callback_row, laid_out, rows_of
 from .graph_progress.publishing import Asked, Event, Phase, State, step
 from .graph_progress.rows import NodeRow, inserted
@@ -27,13 +30,33 @@ if TYPE_CHECKING:
     from .graph.plan import Plan, Step
     from .graph_progress.heads import Parent
     from .messages import Message, Properties
+    from .options import PublishOptions
     from .ports import Table
     from .registry import Registry
     from .shell import Shell
     from .task.task import Task
 
+_OPTIONS_OF_GRAPHS: Final = ("queue", "publish_attempts")
 #: What a row keeps free for the end of its node: who had it, when, and why it failed, in bytes.
 _ROOM_FOR_AN_END: Final = 2 * MAX_PROPERTY_BYTES
+
+
+async def publish_graph(graph: TaskGraph, shell: Shell, options: PublishOptions) -> GraphHandle:
+    """Publish a graph that a user has built (see Publisher.publish_graph); its handle."""
+    if not isinstance(graph, TaskGraph):
+        raise OptionError([f"{graph!r:.200} is no graph: make one with TaskGraphBuilder, and build() it"])
+    _refuse_options_of_tasks(options)
+    publishing = GraphPublishing(shell, graph.graph_id)
+    queue = options.queue or shell.wiring.queue
+    layout = await publishing.publish(graph.plan(), queue, attempts=options.publish_attempts)
+    graph.mark_published()
+    return GraphHandle(graph.graph_id, shell.wiring, shell.registry, numbers_of(layout))
+
+
+def _refuse_options_of_tasks(options: PublishOptions) -> None:
+    given = [field.name for field in fields(options) if getattr(options, field.name) is not None]
+    if wrong := [name for name in given if name not in _OPTIONS_OF_GRAPHS]:
+        raise OptionError([f"{name} is an option of tasks: give it to those of the graph" for name in wrong])
 
 
 class GraphPublishing:
@@ -128,6 +151,15 @@ def _check_size(graph: GraphKey, row: NodeRow, limit: int) -> None:
         size = MAX_ENTITY_BYTES
     if size > most:
         raise GraphTooLarge(graph.graph_id, row.task_id, row.function, size, most)
+
+
+def numbers_of(layout: Layout) -> dict[str, int]:
+    """The number of each task, by its id."""
+    plan = layout.plan
+    numbers: dict[str, int] = {one.task.task_id: number for one, number in zip(plan.steps, layout.numbers, strict=True)}
+    if plan.callback is not None:
+        numbers[plan.callback.task_id] = CALLBACK
+    return numbers
 
 
 def _alone(one: Step, registry: Registry) -> Task:

@@ -73,6 +73,13 @@ class JsonValue:
             return self._adapter.validate_json(json.dumps(data))
 
 
+def problem_with_reference(value: Any) -> str | None:
+    """What to say of a value that was refused because the result of another task is in it; None: there is none."""
+    from .graph.references import ONLY_IN_A_GRAPH, holds_reference  # whoever only runs tasks needs no graphs
+
+    return ONLY_IN_A_GRAPH if holds_reference(value) else None
+
+
 def _dumped(adapter: TypeAdapter[Any], value: Any) -> Any:
     try:
         return adapter.dump_python(value, mode="json", warnings="error")

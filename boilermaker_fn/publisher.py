@@ -13,8 +13,12 @@ from .shell import Shell
 from .task.task import MAX_NAME_LENGTH, Task
 
 if TYPE_CHECKING:
+    from .graph.graph import TaskGraph
+    from .graph_handle import GraphHandle
+    from .failure import TaskFailureResultType
     from .handle import TaskHandle
     from .options import Options, PublishOptions
+    from .task.typed import TaskOf
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,12 +56,23 @@ class Publisher:
         return Publisher(self._shell, PublishOptions(**options))
 
     @overload
-    def create_task(self, fn: CpuFunction[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Task: ...
+    def create_task(self, fn: CpuFunction[P, R], /, *args: P.args, **kwargs: P.kwargs) -> TaskOf[R]: ...
     @overload
-    def create_task(self, fn: Callable[Concatenate[Any, P], Any], /, *args: P.args, **kwargs: P.kwargs) -> Task: ...
+    def create_task(
+        self,
+        fn: Callable[Concatenate[Any, P], Awaitable[R | TaskFailureResultType]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> TaskOf[R]: ...
+    @overload
+    def create_task(
+        self, fn: Callable[Concatenate[Any, P], R | TaskFailureResultType], /, *args: P.args, **kwargs: P.kwargs
+    ) -> TaskOf[R]: ...
     def create_task(self, fn: Any, /, *args: Any, **kwargs: Any) -> Task:
         """A task for `fn` with these arguments, to set callbacks on and publish later; checked when published.
 
+        In a graph an argument can be the `result` of another of its tasks, a list of such, or PARENT_RESULTS.
         Raises BoilermakerUnregisteredFunction.
         """
         registration = self._shell.registry.of(fn)
@@ -132,6 +147,23 @@ class Publisher:
             self._options.applied(task)
         await self._shell.publishing.publish(tasks, self._options.publish_attempts)
         return [self._handle(task) for task in tasks]
+
+    async def publish_graph(self, graph: TaskGraph, /) -> GraphHandle:
+        """Publish a graph built with TaskGraphBuilder; of the options, `queue` and `publish_attempts` go with it.
+
+        Publishing it again, or another one with the same graph_id and tasks that do the same, changes nothing. Raises
+        GraphError, ArgumentError, TaskTooLarge, GraphTooLarge, OptionError or GraphsNotKept (nothing was sent then),
+        GraphConflict when there is another graph of this id, or GraphNotPublished (publishing again is safe).
+        """
+        from .graph_publishing import publish_graph
+
+        return await publish_graph(graph, self._shell, self._options)
+
+    def graph(self, graph_id: str, /) -> GraphHandle:
+        """The handle of a graph that was published earlier or elsewhere. Raises GraphsNotKept."""
+        from .graph_handle import GraphHandle
+
+        return GraphHandle(graph_id, self._shell.wiring, self._shell.registry)
 
     def handle(self, task: Task | str, fn: Callable[..., Any] | None = None) -> TaskHandle[Any]:
         """The handle of a task that was published earlier or elsewhere, by its id; `fn` revives its result.

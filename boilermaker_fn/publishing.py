@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .envelopes import outgoing
 from .errors import ArgumentError, BoilermakerAppException, NotSent, PublishError, TaskTooLarge
-from .json_values import JsonValue
+from .json_values import JsonValue, problem_with_reference
 from .messages import NO_PROPERTIES
 from .task.task import Task
 
@@ -187,7 +187,8 @@ def _unchecked(task: Task, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[
             "kwargs": {name: _ANY.jsonable(value) for name, value in kwargs.items()},
         }
     except (TypeError, ValueError) as error:
-        raise ArgumentError(task.function_name, None, f"cannot travel as JSON: {error}") from None
+        problem = problem_with_reference([args, kwargs]) or f"cannot travel as JSON: {error}"
+        raise ArgumentError(task.function_name, None, problem) from None
 
 
 def _mark_published(task: Task) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .errors import ArgumentError
-from .json_values import JsonValue
+from .json_values import JsonValue, problem_with_reference
 
 Payload: typing.TypeAlias = dict[str, Any]
 
@@ -40,12 +40,22 @@ class Signature:
         """How the result travels."""
         return JsonValue(self._hints.get("return", Any))
 
-    def payload(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Payload:
-        """The arguments, checked and as JSON data. Raises ArgumentError naming the parameter."""
+    def payload(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], unknown: frozenset[int | str] = frozenset()
+    ) -> Payload:
+        """The arguments, checked and as JSON data; those at `unknown` positions and keywords are left as they are.
+
+        Raises ArgumentError naming the parameter.
+        """
         self._check_shape(args, kwargs)
         return {
-            "args": [self._written(name, value) for name, value in self._positional(args)],
-            "kwargs": {name: self._written(name, value) for name, value in kwargs.items()},
+            "args": [
+                value if position in unknown else self._written(name, value)
+                for position, (name, value) in enumerate(self._positional(args))
+            ],
+            "kwargs": {
+                name: value if name in unknown else self._written(name, value) for name, value in kwargs.items()
+            },
         }
 
     def revive(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -94,9 +104,11 @@ class Signature:
         try:
             return json_value.jsonable(json_value.checked(value))
         except ValidationError as error:
-            raise ArgumentError(self._name, name, f"{_first_line(error)} (got {value!r:.80})") from None
+            problem = problem_with_reference(value) or f"{_first_line(error)} (got {value!r:.80})"
+            raise ArgumentError(self._name, name, problem) from None
         except (TypeError, ValueError) as error:
-            raise ArgumentError(self._name, name, f"cannot travel as JSON: {error}") from None
+            problem = problem_with_reference(value) or f"cannot travel as JSON: {error}"
+            raise ArgumentError(self._name, name, problem) from None
 
     def _revived(self, name: str, data: Any) -> Any:
         try:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack, overload
 
 from .handle import TaskHandle
-from .ids import TaskId
+from .ids import GraphId, TaskId
 from .options import Options, PublishOptions
 from .publisher import CpuFunction, Publisher
 from .shell import Shell
 from .task.result import TaskResult, TaskStatus
 from .task.task import Task
+
+if TYPE_CHECKING:
+    from .graph.graph import TaskGraph
+    from .graph_handle import GraphHandle
+    from .graph_states import GraphState, NodeInfo
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -126,6 +131,43 @@ class SyncHandle(Generic[T]):
         return self._background.run(self._handle.cancel())
 
 
+class SyncGraphHandle:
+    """Follows one graph by its id. Raises as GraphHandle does."""
+
+    def __init__(self, handle: GraphHandle, background: BackgroundLoop) -> None:
+        self._handle = handle
+        self._background = background
+
+    @property
+    def graph_id(self) -> GraphId:
+        """The graph's id."""
+        return self._handle.graph_id
+
+    def status(self) -> GraphState:
+        """Where the graph stands and how many of its tasks stand how."""
+        return self._background.run(self._handle.status())
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait up to `timeout` seconds for the graph to end and return its value."""
+        return self._background.run(self._handle.result(timeout))
+
+    def failures(self) -> list[NodeInfo]:
+        """The tasks that have failed so far."""
+        return self._background.run(self._handle.failures())
+
+    def nodes(self) -> list[NodeInfo]:
+        """All tasks, handlers, and the all-failed callback."""
+        return self._background.run(_listed(self._handle.nodes()))
+
+    def task(self, task: Task | str) -> TaskResult:
+        """What became of one task, given itself or by its id."""
+        return self._background.run(self._handle.task(task))
+
+
+async def _listed(some: AsyncIterator[T]) -> list[T]:
+    return [one async for one in some]
+
+
 class SyncClient:
     """Publishes and waits without `await`. Use it as it is, or as a context manager that closes it."""
 
@@ -164,6 +206,14 @@ class SyncClient:
         """Publish tasks in batches."""
         handles = self._background.run(self._publisher.publish_many(tasks))
         return [SyncHandle(handle, self._background) for handle in handles]
+
+    def publish_graph(self, graph: TaskGraph, /) -> SyncGraphHandle:
+        """Publish a graph, as `Boilermaker.publish_graph` does."""
+        return SyncGraphHandle(self._background.run(self._publisher.publish_graph(graph)), self._background)
+
+    def graph(self, graph_id: str, /) -> SyncGraphHandle:
+        """The handle of a graph that was published earlier or elsewhere."""
+        return SyncGraphHandle(self._publisher.graph(graph_id), self._background)
 
     def handle(self, task: Task | str, fn: Callable[..., Any] | None = None) -> SyncHandle[Any]:
         """The handle of a task that was published earlier or elsewhere, as `Boilermaker.handle` gives it."""

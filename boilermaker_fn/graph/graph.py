@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..errors import GraphError
@@ -11,6 +11,7 @@ from ..task.task import Task
 from .naming import named
 from .nodes import Nodes, refuse_what_is_no_task
 from .planning import checked, planned
+from .unfolding import unfolded
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -93,6 +94,13 @@ class TaskGraph:
             if task.graph_id != self.graph_id:
                 task.graph_id = self.graph_id
         return planned(self.graph_id, found, self._callback)
+
+    def mark_published(self) -> None:
+        """From now on its tasks are what was sent (see Task.mark_published)."""
+        for task in unfolded(self._nodes).tasks.values():
+            task.mark_published()
+        if self._callback is not None:
+            self._callback.mark_published()
 
     def _refuse_callback(self, task: Task) -> None:
         if self._callback is not None and task.task_id == self._callback.task_id:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 
-class Cycle(Exception):  # noqa: N818 - never leaves this package
+class Cycle(Exception):
     """There is no order. `path` leads from a position along those that wait for it back to it."""
 
     def __init__(self, path: list[int]) -> None:

@@ -19,9 +19,10 @@ class Input(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One task: it runs when all `parents` have succeeded; or, as a handler, when all `guards` have ended and one failed.
+    """One task: it runs when all `parents` have succeeded; or, as a handler, when all `guards` ended and one failed.
 
-    It has parents, or guards, or neither (then it runs at once). Numbers are positions in the plan.
+    It has parents, or guards, or neither (then it runs at once). Numbers are positions in the plan. A handler's inputs
+    can come from others than those it guards: from what all of these depend on.
     """
 
     task: Task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import GraphError
 from ..task.task import Task
@@ -168,7 +168,7 @@ def _sources(taken: Iterable[Input], parents: tuple[int, ...] = ()) -> list[int]
 
 def _alone(task: Task, graph_id: str, inputs: tuple[Input, ...]) -> Task:
     """A copy of a task without what follows it: in a graph that are steps of their own."""
-    changes = {
+    changes: dict[str, Any] = {
         "graph_id": graph_id,
         "on_success": None,
         "on_failure": None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from ..errors import GraphError
 from .naming import named
@@ -11,7 +11,6 @@ from .naming import named
 if TYPE_CHECKING:
     from ..task.task import Task
 
-R_co = TypeVar("R_co", covariant=True)
 Slot: TypeAlias = int | str
 
 #: Why a reference is refused where it cannot be resolved.

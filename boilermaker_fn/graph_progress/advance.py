@@ -33,7 +33,7 @@ from .heads import (
 )
 from .keys import CALLBACK, GraphKey, block_of
 from .messages import NodeMessage, node_message
-from .rows import BARRIER, NodeRow, NodeStatus, changed, ended_as, nodes_in
+from .rows import BARRIER, NodeRow, NodeStatus, changed, ended_as, looked_at
 
 NOT_SUCCEEDED: Final = (Where("status", "ne", NodeStatus.SUCCEEDED.value),)
 
@@ -165,7 +165,7 @@ def _look(state: State) -> Step:
 
 def _looked(state: State, event: tx.Queried) -> Step:
     visit, *rest = state.visits
-    rows = nodes_in(event.entities, visit.block)
+    rows = looked_at(event.entities, visit.block)
     judgement = judged(visit.block, rows, [*visit.starts, *(rows[n] for n in visit.skipped if n in rows)])
     if judgement.condemned:
         return _mark(state._replace(visits=(visit._replace(condemned=judgement.condemned), *rest)))

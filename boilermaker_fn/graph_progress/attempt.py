@@ -110,7 +110,7 @@ def _succeeded(state: State, result: bytes, now: float) -> Step:
     if len(result) > writing.MAX_RESULT_BYTES:
         error = ResultTooLarge(len(result), writing.MAX_RESULT_BYTES)
         return end(state, Failed(Reason.ResultNotSerializable, ErrorInfo("ResultTooLarge", str(error))), now)
-    parts = () if writing.fits_row(row, result) else tuple(writing.parts(graph, row, result, claim))
+    parts = () if writing.fits_row(result) else tuple(writing.parts(graph, row, result, claim))
     operations = writing.succeeded(graph, row, now, result, claim)
     ended = row._replace(status=NodeStatus.SUCCEEDED, finished_at=now)
     return _store(state._replace(row=ended, parts=parts, ending_write=operations))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from .keys import BLOCK, block_of, place_of
 
@@ -55,7 +56,16 @@ def encoded(children: Iterable[Children]) -> bytes:
 
 def decoded(data: bytes) -> tuple[Children, ...]:
     """What `encoded` wrote."""
+    return _decoded_once(data) if len(data) < _SMALL else _decoded(data)
+
+
+def _decoded(data: bytes) -> tuple[Children, ...]:
     return tuple(_children(*values) for values in json.loads(data)) if data else ()
+
+
+# Nodes that are looked at together mostly have the same few children.
+_SMALL: Final = 1024
+_decoded_once = lru_cache(maxsize=1024)(_decoded)
 
 
 def places(mask: int) -> Iterator[int]:

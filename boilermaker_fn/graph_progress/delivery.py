@@ -18,7 +18,7 @@ from .. import follow_ups
 from .. import table_effects as tx
 from ..envelopes import Newer as NewerTask
 from ..envelopes import Unreadable as UnreadableTask
-from ..errors import IllegalTransition
+from ..errors import IllegalTransition, StoreUnavailable
 from ..messages import GIVEN_UP
 from ..outcomes import ErrorInfo, Failed, Reason
 from ..rules import as_registered
@@ -45,6 +45,13 @@ from .rows import NodeRow, NodeStatus, node_row
 
 def step(state: State, event: object) -> Step:
     """What `event` leads to: the next state, and the one thing to do now."""
+    try:
+        return _decided(state, event)
+    except StoreUnavailable as unreadable:  # a row of a version that is not deployed here
+        return hold(state, str(unreadable))
+
+
+def _decided(state: State, event: Any) -> Step:
     if isinstance(event, fx.StoreDown):
         return postpone(state, event.now)  # for however long, it fails no node
     if isinstance(event, tx.Missing):

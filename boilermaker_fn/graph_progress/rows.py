@@ -16,8 +16,8 @@ from ..outcomes import ErrorInfo
 from .children import Children, decoded, encoded
 from .keys import GraphKey, number_at
 
-#: How many properties a list of bytes may fill in one row; 64 KiB each, and 15 of them fill a row.
-_MOST_CHUNKS: Final = 14
+#: How many properties of 64 KiB what may fill: 14 of them leave a row room for an error's text.
+_PIECES: Final[Mapping[str, int]] = {"task": 4, "children": 4, "inputs": 2, "result": 4, "part": 14, "finals": 8}
 
 
 class NodeStatus(enum.StrEnum):
@@ -180,10 +180,7 @@ def node_row(entity: Entity, number: int) -> NodeRow:
             etag=entity.etag,
         )
     except (ValueError, TypeError) as error:
-        raise StoreUnavailable(
-            f"row {entity.partition!r}/{entity.row!r} of a graph cannot be read ({error}): deploy the version that "
-            "wrote it"
-        ) from None
+        raise _unreadable(entity, error) from None
 
 
 def nodes_in(entities: tuple[Entity, ...], block: int) -> dict[int, NodeRow]:
@@ -192,27 +189,47 @@ def nodes_in(entities: tuple[Entity, ...], block: int) -> dict[int, NodeRow]:
     return {number: node_row(entity, number) for number, entity in zip(numbers, entities, strict=True)}
 
 
+def looked_at(entities: tuple[Entity, ...], block: int) -> dict[int, NodeRow]:
+    """The same for rows of which what BARRIER names was selected: every node that ends looks at its whole block."""
+    found = {}
+    for entity in entities:
+        values, number = entity.values, number_at(block, entity.row)
+        try:
+            found[number] = NodeRow(
+                number,
+                NodeStatus(_text(values, "status")),
+                whole(values, "attempt", 1),
+                due=seconds(values, "due"),
+                size=whole(values, "size", 1),
+                children=decoded(joined(values, "children")),
+                reason=_text(values, "reason"),
+                etag=entity.etag,
+            )
+        except (ValueError, TypeError) as error:
+            raise _unreadable(entity, error) from None
+    return found
+
+
 def chunked(name: str, data: bytes) -> dict[str, Value]:
     """Data as properties: `name0`, `name1` ... Raises ValueError when it is more than a row should hold."""
     pieces = [data[start : start + MAX_PROPERTY_BYTES] for start in range(0, len(data), MAX_PROPERTY_BYTES)]
-    if len(pieces) > _MOST_CHUNKS:
-        raise ValueError(f"{name} has {len(data)} bytes, a row holds {_MOST_CHUNKS * MAX_PROPERTY_BYTES}")
+    if len(pieces) > _PIECES[name]:
+        raise ValueError(f"{name} has {len(data)} bytes, a row holds {_PIECES[name] * MAX_PROPERTY_BYTES}")
     return {f"{name}{index}": piece for index, piece in enumerate(pieces)}
 
 
 def names_of(name: str) -> tuple[str, ...]:
     """The properties that data of this name can fill."""
-    return tuple(f"{name}{index}" for index in range(_MOST_CHUNKS))
+    return tuple(f"{name}{index}" for index in range(_PIECES[name]))
 
 
 def joined(values: Mapping[str, Value], name: str) -> bytes:
     """The data that `chunked` laid out."""
-    pieces = []
-    for index in range(_MOST_CHUNKS):
-        piece = values.get(f"{name}{index}")
-        if not isinstance(piece, bytes):
-            break
+    piece = values.get(f"{name}0")
+    pieces: list[bytes] = []
+    while isinstance(piece, bytes):
         pieces.append(piece)
+        piece = values.get(f"{name}{len(pieces)}")
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
@@ -231,6 +248,12 @@ def seconds(values: Mapping[str, Value], name: str) -> float:
 def _text(values: Mapping[str, Value], name: str) -> str:
     value = values.get(name, "")
     return value if isinstance(value, str) else ""
+
+
+def _unreadable(entity: Entity, error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"row {entity.partition!r}/{entity.row!r} of a graph cannot be read ({error}): deploy the version that wrote it"
+    )
 
 
 def _error(values: Mapping[str, Value]) -> ErrorInfo:

@@ -9,17 +9,15 @@ from ..entities import MAX_PROPERTY_BYTES, Entity, Insert, Operation, Value
 from ..outcomes import Failed
 from ..task.task import Task
 from .advance import skips
-from .children import Children, encoded, falling
+from .children import Children, falling
 from .keys import GraphKey, block_of
 from .rows import Claim, NodeRow, NodeStatus, changed, chunked, ended_as, failure_values
 
 #: The largest result of a node in bytes of JSON.
 MAX_RESULT_BYTES: Final = 8 * 1024 * 1024
 
-# What a row holds beside its result, and what of a result lies in the row at most.
-_ROW: Final = 900_000
+# What of a result lies in the node's own row at most; a larger one gets a row for every so many bytes.
 _IN_ROW: Final = 4 * MAX_PROPERTY_BYTES
-# A row of its own for every so many bytes of a larger one.
 _PART: Final = 14 * MAX_PROPERTY_BYTES
 
 
@@ -53,7 +51,7 @@ def cancelled(graph: GraphKey, row: NodeRow, now: float) -> tuple[Operation, ...
 
 def succeeded(graph: GraphKey, row: NodeRow, now: float, result: bytes, claim: Claim) -> tuple[Operation, ...]:
     """The node has succeeded, and handlers in its block that wait for it alone are not needed."""
-    if fits_row(row, result):
+    if fits_row(result):
         values = chunked("result", result)
     else:
         parts = -(-len(result) // _PART)
@@ -80,10 +78,9 @@ def with_arguments(task: Task, values: Mapping[int | str, Any]) -> Task:
     return task.model_copy(update={"payload": {"args": args, "kwargs": kwargs}})
 
 
-def fits_row(row: NodeRow, result: bytes) -> bool:
+def fits_row(result: bytes) -> bool:
     """Whether a result lies in the node's own row."""
-    children = len(encoded(row.children))
-    return len(result) <= min(_IN_ROW, _ROW - len(row.task) - children - len(row.inputs))
+    return len(result) <= _IN_ROW
 
 
 def parts(graph: GraphKey, row: NodeRow, result: bytes, claim: Claim) -> list[Operation]:

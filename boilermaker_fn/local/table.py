@@ -63,6 +63,7 @@ class LocalTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._decoded = _Decoded()
 
     async def close(self) -> None:
         """Finish what was begun and close the file; used again, the table opens it again."""
@@ -97,7 +98,7 @@ class LocalTable:
         check_query(where, limit)
         start = first if continuation is None else continuation
         return await self._database.read(
-            lambda connection: _page(connection, partition, start, before, where, select, limit)
+            lambda connection: _page(connection, self._decoded, partition, start, before, where, select, limit)
         )
 
     async def write(self, operations: Sequence[Operation]) -> list[str]:
@@ -107,8 +108,31 @@ class LocalTable:
         return await self._database.write(lambda connection: _write(connection, operations, encoded))
 
 
+class _Decoded:
+    """Rows that were decoded, by ETag: no two writes have the same. Many queries look at the same rows again."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, dict[str, Value]] = {}
+
+    def values(self, etag: str, properties: str) -> dict[str, Value]:
+        """The properties of a row; not to be changed."""
+        values = self._values.get(etag)
+        if values is None:
+            values = _decoded(properties)
+            if len(properties) <= _REMEMBERED_BYTES:
+                if len(self._values) >= _REMEMBERED_ROWS:
+                    self._values.clear()
+                self._values[etag] = values
+        return values
+
+
+_REMEMBERED_ROWS: Final = 2048
+_REMEMBERED_BYTES: Final = 8192
+
+
 def _page(
     connection: sqlite3.Connection,
+    decoded: _Decoded,
     partition: str,
     start: str,
     before: str | None,
@@ -128,7 +152,7 @@ def _page(
             continuation = row
             break
         size += len(properties)
-        values = _decoded(properties)
+        values = decoded.values(etag, properties)
         if all(_matches(values, condition) for condition in where):
             entities.append(Entity(partition, row, _selected(values, select), etag))
     rows.close()
@@ -182,7 +206,7 @@ def _entity(partition: str, row: str, etag: str, properties: str, select: Sequen
 
 
 def _selected(values: dict[str, Value], select: Sequence[str] | None) -> Mapping[str, Value]:
-    return values if select is None else {name: values[name] for name in select if name in values}
+    return dict(values) if select is None else {name: values[name] for name in select if name in values}
 
 
 def _matches(values: Mapping[str, Value], condition: Where) -> bool:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
         """A task whose function returns `R_co`; `app.create_task` makes them."""
 
         @property
-        def result(self) -> R_co: ...
+        def result(self) -> R_co:
+            """The task's result, to pass to another task of the same graph."""
+            ...
 
 else:
     TaskOf = Task

@@ -8,7 +8,16 @@ from boilermaker_fn import Boilermaker, RetryPolicy, Task
 from boilermaker_fn.failure import TaskFailureResult, TaskFailureResultType
 from boilermaker_fn.handle import TaskHandle
 from boilermaker_fn.sync_client import SyncHandle
-from boilermaker_fn.task import TaskResult, TaskStatus
+from boilermaker_fn.task import (
+    LAST_ADDED,
+    PARENT_RESULTS,
+    TaskChain,
+    TaskGraph,
+    TaskGraphBuilder,
+    TaskOf,
+    TaskResult,
+    TaskStatus,
+)
 
 
 class State:
@@ -67,8 +76,8 @@ async def publishing() -> None:
     assert_type(await app.apply_async(may_fail), TaskHandle[int | TaskFailureResultType])
     assert_type(await app.apply_async(regular, 1, 2, key="value"), TaskHandle[int])
     assert_type(await app.options(delay=5, queue="q").apply_async(bare, 1), TaskHandle[str])
-    assert_type(app.create_task(bare, 1), Task)
-    assert_type(app.options(timeout=5).create_task(compute, 1), Task)
+    assert_type(app.create_task(bare, 1), TaskOf[str])
+    assert_type(app.options(timeout=5).create_task(compute, 1), TaskOf[bytes])
     assert_type(app.create_task(bare, 1) >> app.create_task(empty), Task)
     assert_type(app.chain(app.create_task(bare, 1), app.create_task(empty), on_failure=app.create_task(empty)), Task)
     assert_type(Task.si(bare, 1, policy=RetryPolicy.default()), Task)
@@ -89,6 +98,43 @@ async def following() -> None:
 async def wider(handle: TaskHandle[str | None]) -> None:
     """A handle is covariant."""
     assert_type(await handle.result(), str | None)
+
+
+def in_a_graph() -> None:
+    first = app.create_task(bare, 1)
+    assert_type(first.result, str)
+    assert_type(app.create_task(blocking, 1).result, float)
+    assert_type(app.create_task(compute, 1).result, bytes)
+    assert_type(app.create_task(empty).result, None)
+    assert_type(app.create_task(may_fail).result, int)  # or it would have failed
+    assert_type(Task.si(bare, 1).result, Any)
+    second = app.create_task(full, app.create_task(regular).result, first.result)
+    third = app.create_task(gather, [app.create_task(blocking, 1).result, app.create_task(blocking, 2).result])
+    fourth = app.create_task(gather, PARENT_RESULTS)
+    handler = app.create_task(empty)
+    builder = TaskGraphBuilder()
+    assert_type(builder.add(first, on_failure=handler).then(second), TaskGraphBuilder)
+    builder.parallel(third, fourth, depends_on=[first, second.task_id], on_failure=handler)
+    builder.add_chain(TaskChain(app.create_task(empty), on_any_failure=handler), depends_on=None)
+    builder.sequence(app.create_task(empty)).on_failure(first.task_id, app.create_task(empty))
+    builder.add(app.create_task(empty), depends_on=LAST_ADDED).on_all_failed(app.create_task(empty))
+    graph = builder.build(graph_id="orders")
+    assert_type(graph, TaskGraph)
+    assert_type(graph.to_mermaid({first.task_id: "success"}), str)
+    by_hand = TaskGraph()
+    by_hand.add_task(first)
+    by_hand.add_task(second, parent_ids=[first.task_id])
+    takes_any(first)
+
+
+async def gather(state: State, values: list[float]) -> float:
+    return sum(values)
+
+
+def takes_any(task: Task) -> TaskOf[object]:
+    """A task of something is a task, and covariant."""
+    assert_type(task.result, Any)
+    return app.create_task(bare, 1)
 
 
 def without_a_loop() -> None:

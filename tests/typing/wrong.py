@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from boilermaker_fn import Boilermaker, Task
+from boilermaker_fn.task import TaskChain, TaskGraph, TaskGraphBuilder, TaskOf
 
 app = Boilermaker()
 
@@ -39,6 +40,29 @@ async def arguments() -> None:
     app.sync.apply(compute, 1, 2)  # refused
     await app.apply_async("order", 1)  # refused
     await app.apply_async(lambda: None)  # refused
+
+
+async def total(state: object, numbers: list[float]) -> float:
+    return sum(numbers)
+
+
+def graphs() -> None:
+    text = app.create_task(order, 1)
+    number = app.create_task(blocking, 1)
+    app.create_task(order, text.result)  # refused
+    app.create_task(order, 1, note=number.result)  # refused
+    app.create_task(compute, text.result)  # refused
+    app.create_task(total, number.result)  # refused
+    app.create_task(total, [text.result])  # refused
+    app.create_task(total, [number])  # refused
+    wrong: TaskOf[int] = text  # refused
+    TaskGraphBuilder().add(order)  # refused
+    TaskGraphBuilder().add(text, depends_on=number)  # refused
+    TaskGraphBuilder().add(text, on_failure=order)  # refused
+    TaskGraphBuilder().build(number, 1)  # refused
+    TaskChain(order)  # refused
+    TaskGraph().add_task(text, parent_ids=[number])  # refused
+    print(wrong)
 
 
 async def results() -> None:
