@@ -111,7 +111,7 @@ class Boilermaker(Publisher):
         return head
 
     async def purge_results(self, older_than: datetime.timedelta, resume: str | None = None) -> Purged:
-        """Remove the results of tasks that ended longer ago than `older_than`, one page at a time.
+        """Remove results and graphs that ended longer ago than `older_than`, one page at a time.
 
         Call it again with the `resume` of what it returned until that is None; the token can be kept, and used by
         another process. Raises ResultsNotKept.

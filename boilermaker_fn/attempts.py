@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .describe import describe
-from .errors import ArgumentError, ResultTooLarge, TaskTimeout
+from .errors import ArgumentError, TaskTimeout
 from .failure import TaskFailureResult
-from .outcomes import ErrorInfo, Failed, Outcome, Reason, RetryAsked, Succeeded
+from .outcomes import ErrorInfo, Failed, Graphlike, Grown, Outcome, Reason, RetryAsked, Succeeded
 from .retries import RetryException
 from .signature import Signature
-from .task.row import MAX_RESULT_BYTES
 
 Exceptions = tuple[type[BaseException], ...]
 
@@ -39,13 +38,12 @@ def outcome_of_value(value: Any, signature: Signature) -> Outcome:
         return _NOTHING
     if value is TaskFailureResult:
         return Failed(Reason.TaskFailed, ErrorInfo("TaskFailureResult", "the task returned TaskFailureResult"))
+    if isinstance(value, Graphlike):
+        return Grown(value)
     try:
-        result = signature.result.write(value)
-        if len(result) > MAX_RESULT_BYTES or len(result.encode()) > MAX_RESULT_BYTES:
-            raise ResultTooLarge(len(result.encode()), MAX_RESULT_BYTES)
+        return Succeeded(signature.result.write(value))
     except Exception as error:  # a value's own code runs while it is written
         return Failed(Reason.ResultNotSerializable, describe(error))
-    return Succeeded(result)
 
 
 def outcome_of_error(error: BaseException, retry_on: Exceptions) -> Outcome:

@@ -34,15 +34,16 @@ from .follow_ups import (
     was_delivered_before,
 )
 from .messages import GIVEN_UP, POSTPONED_UNKNOWN, Delivery, Message
-from .outcomes import ErrorInfo, Failed, Interrupted, Reason, RetryAsked, Succeeded
+from .outcomes import ErrorInfo, Failed, Grown, Interrupted, Reason, RetryAsked, Succeeded
 from .rules import Rules, as_registered, keeps_row, policy_of
-from .task.row import TaskStatus, TerminalRow, terminal_row
+from .task.row import MAX_RESULT_BYTES, TaskStatus, TerminalRow, beyond, terminal_row
 from .task.task import Task
 
-#: How often a message whose function is not registered here is put off: with the delays, about half an hour in all.
+#: How often a message is put off whose function is not registered here: with the delays, about half an hour in all.
 UNKNOWN_TRIES: Final = 10
 
 _POSTPONED: Final = "postponed"
+_NO_NODE: Final = "only a task in a graph can return a graph: publish this one with app.publish_graph()"
 #: Endings with which the same task comes again.
 _GOES_ON: Final = (_POSTPONED, TaskStatus.Retry)
 
@@ -159,18 +160,22 @@ def _expired(state: State, task: Task, late: float, now: float) -> Step:
 
 
 def _ran(state: State, event: fx.Ran) -> Step:
-    outcome, now = event.outcome, event.now
+    outcome = event.outcome
     if isinstance(outcome, Succeeded):
         return _succeeded(state, outcome, event)
     if isinstance(outcome, Interrupted):
         return state._replace(phase=Phase.HELD), fx.Hold("the attempt was interrupted")
     if isinstance(outcome, RetryAsked):
         return _retry(state, outcome, event)
-    return _fail(state, outcome, now, event.started_at)
+    if isinstance(outcome, Grown):
+        outcome = Failed(Reason.ResultNotSerializable, ErrorInfo(Reason.ResultNotSerializable, _NO_NODE))
+    return _fail(state, outcome, event.now, event.started_at)
 
 
 def _succeeded(state: State, outcome: Succeeded, event: fx.Ran) -> Step:
     task = _task(state)
+    if (failure := beyond(outcome.result, MAX_RESULT_BYTES)) is not None:
+        return _fail(state, failure, event.now, event.started_at)
     if not state.rules.keeps_rows and task.on_success is None and not task.chain:
         return _settle(state, TaskStatus.Success)
     row = terminal_row(_task(state), TaskStatus.Success, event.now, result=outcome.result, started_at=event.started_at)

@@ -6,7 +6,7 @@ Nothing is written or sent before all of its tasks are known to fit.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, Final
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 from . import effects as fx
 from . import table_effects as tx
 from .entities import MAX_ENTITY_BYTES, MAX_PROPERTY_BYTES, size_of
-from .errors import NotSent, OptionError, TaskTooLarge
+from .describe import describe
+from .errors import BoilermakerError, NotSent, OptionError, TaskTooLarge
 from .graph.graph import TaskGraph
 from .graph_errors import GraphConflict, GraphNotPublished, GraphsNotKept, GraphTooLarge
 from .graph_handle import GraphHandle
@@ -23,6 +24,7 @@ from .graph_progress.layout import Layout, callback_row, laid_out, rows_of
 from .graph_progress.publishing import Asked, Event, Phase, State, step
 from .graph_progress.rows import NodeRow, inserted
 from .messages import NO_PROPERTIES
+from .outcomes import Failed, Grown, Outcome, Reason
 from .performing import performed
 from .publishing import FIRST_PAUSE, HEADROOM, prepared, prepared_alone
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from .messages import Message, Properties
     from .options import PublishOptions
     from .ports import Table
-    from .registry import Registry
+    from .registry import Registration
     from .shell import Shell
     from .task.task import Task
 
@@ -121,7 +123,7 @@ class GraphPublishing:
         return fx.NotAccepted(problem)
 
 
-def checked(plan: Plan, registry: Registry, now: float) -> Plan:
+def checked(plan: Plan, registry: Mapping[str, Registration], now: float) -> Plan:
     """The plan with the arguments of its tasks checked and as JSON data, and when they were published.
 
     Raises ArgumentError naming function and parameter. Arguments that are results are checked when they are there.
@@ -129,6 +131,16 @@ def checked(plan: Plan, registry: Registry, now: float) -> Plan:
     steps = tuple(one._replace(task=_stamped(_alone(one, registry), now)) for one in plan.steps)
     callback = None if plan.callback is None else _stamped(prepared(plan.callback, registry), now)
     return plan._replace(steps=steps, callback=callback)
+
+
+def planned(grown: Grown, functions: Mapping[str, Registration], message_limit: int, now: float) -> Outcome:
+    """The outcome of a task that returned a graph: its plan, checked as one that is published; or why it cannot be."""
+    try:
+        plan = checked(grown.graph.plan(), functions, now)
+        check_sizes(laid_out(plan, ""), message_limit - HEADROOM)
+    except BoilermakerError as error:
+        return Failed(Reason.WrongArguments, describe(error))
+    return Grown(plan)
 
 
 def check_sizes(layout: Layout, limit: int) -> None:
@@ -162,7 +174,7 @@ def numbers_of(layout: Layout) -> dict[str, int]:
     return numbers
 
 
-def _alone(one: Step, registry: Registry) -> Task:
+def _alone(one: Step, registry: Mapping[str, Registration]) -> Task:
     return prepared_alone(one.task, registry, frozenset(taken.slot for taken in one.inputs))
 
 

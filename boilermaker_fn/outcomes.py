@@ -3,7 +3,7 @@
 # No `from __future__ import annotations` here: at every start each annotation would be compiled once more.
 
 import enum
-from typing import NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from .retries import RetryPolicy
 
@@ -23,6 +23,7 @@ class Reason(enum.StrEnum):
     Undeliverable = "Undeliverable"
     Expired = "Expired"
     Cancelled = "Cancelled"
+    GraphFailed = "GraphFailed"
 
 
 class ErrorInfo(NamedTuple):
@@ -59,4 +60,20 @@ class Interrupted:
     __slots__ = ()
 
 
-Outcome: TypeAlias = Succeeded | Failed | RetryAsked | Interrupted
+class Grown(NamedTuple):
+    """The function returned a graph: a `TaskGraph`, and a `Plan` when its tasks were checked."""
+
+    graph: Any
+
+
+#: The name under which every app runs what becomes the graph of a map.
+MAP: Final = "boilermaker_fn.map"
+
+
+class Graphlike:
+    """What a task function can return to become a graph; known here so that running tasks loads no graphs."""
+
+    __slots__ = ()
+
+
+Outcome: TypeAlias = Succeeded | Failed | RetryAsked | Interrupted | Grown

@@ -15,7 +15,7 @@ from .task.task import Task
 if TYPE_CHECKING:
     from .messages import Message, Properties
     from .ports import Transport
-    from .registry import Registry
+    from .registry import Registration, Registry
     from .telemetry.tracing import OpenTelemetry
 
 #: Kept free in a message for what an envelope gains on its way (attempts, a policy, counters), in bytes.
@@ -90,7 +90,7 @@ class Publishing:
         raise PublishError(not_sent, [i for i in ids.values() if i not in set(not_sent)], errors)
 
 
-def prepared(task: Task, registry: Registry) -> Task:
+def prepared(task: Task, registry: Mapping[str, Registration]) -> Task:
     """A copy of the task, and of all that follows it, whose arguments are checked and JSON data.
 
     Raises ArgumentError naming function and parameter, or saying that what follows a task leads back to it. Functions
@@ -103,7 +103,9 @@ def prepared(task: Task, registry: Registry) -> Task:
         raise ArgumentError(task.function_name, None, f"the handlers of task {task.task_id} nest too deep") from None
 
 
-def prepared_alone(task: Task, registry: Registry, unknown: frozenset[int | str] = frozenset()) -> Task:
+def prepared_alone(
+    task: Task, registry: Mapping[str, Registration], unknown: frozenset[int | str] = frozenset()
+) -> Task:
     """A copy of the task, without what follows it, whose arguments are checked and JSON data.
 
     Those at the positions or keywords `unknown` are left alone. Raises ArgumentError.
@@ -146,7 +148,7 @@ def _following(task: Task) -> list[Task]:
     return [candidate for candidate in candidates if candidate is not None]
 
 
-def _prepared(task: Task, registry: Registry) -> Task:
+def _prepared(task: Task, registry: Mapping[str, Registration]) -> Task:
     # `a >> b >> c ...` can be longer than Python's stack is deep.
     links: list[Task] = []
     link: Task | None = task
@@ -159,7 +161,7 @@ def _prepared(task: Task, registry: Registry) -> Task:
     return following if following is not None else task
 
 
-def _prepared_one(task: Task, on_success: Task | None, registry: Registry) -> Task:
+def _prepared_one(task: Task, on_success: Task | None, registry: Mapping[str, Registration]) -> Task:
     changes: dict[str, Any] = {"payload": _payload(task, registry)}
     if on_success is not None:
         changes["on_success"] = on_success
@@ -172,7 +174,9 @@ def _prepared_one(task: Task, on_success: Task | None, registry: Registry) -> Ta
     return task.model_copy(update=changes)
 
 
-def _payload(task: Task, registry: Registry, unknown: frozenset[int | str] = frozenset()) -> dict[str, Any]:
+def _payload(
+    task: Task, registry: Mapping[str, Registration], unknown: frozenset[int | str] = frozenset()
+) -> dict[str, Any]:
     args, kwargs = task.payload.get("args") or [], task.payload.get("kwargs") or {}
     registration = registry.get(task.function_name)
     if registration is None:

@@ -72,44 +72,50 @@ class ResultStore:
         return winner is None or winner.status is TaskStatus.Cancelled
 
     async def purge(self, before: float, resume: str | None = None) -> Purged:
-        """Remove results that ended before an instant (seconds since the epoch), one page at a time.
+        """Remove results, and then graphs, that ended before an instant (seconds since the epoch), one page at a time.
 
-        A page reads up to 1000 rows of one partition and removes what is old in transactions of 100. Call again with
-        `resume` until it is None; it can be kept and used by another process.
+        A page reads up to 1000 rows of one partition and removes what is old in transactions of 100; of graphs, it
+        makes about 200 table operations. Call again with `resume` until it is None; it can be kept and used by
+        another process.
         """
         from .entities import MAX_OPERATIONS, Where
+        from .graph_purging import BEGINNING, GraphPurge
         from .result_rows import FINISHED, partitions
 
         names = partitions()
         partition, _, continuation = (resume or names[0]).partition("|")
+        if resume is not None and partition not in names:
+            return await GraphPurge(self._table, before).page(resume)
         page = await self._table.query(
             partition, where=[Where(FINISHED, "lt", before)], select=[FINISHED], continuation=continuation or None
         )
-        removed = 0
+        count = 0
         for start in range(0, len(page.entities), MAX_OPERATIONS):
-            removed += await self._remove(page.entities[start : start + MAX_OPERATIONS])
+            count += await removed(self._table, page.entities[start : start + MAX_OPERATIONS])
         if page.continuation is not None:
-            return Purged(removed, f"{partition}|{page.continuation}")
-        following = names[names.index(partition) + 1 :]
-        return Purged(removed, following[0] if following else None)
+            return Purged(count, f"{partition}|{page.continuation}")
+        return Purged(count, [*names, BEGINNING][names.index(partition) + 1])
 
-    async def _remove(self, old: Sequence[Entity]) -> int:
-        from .entities import ANY_ETAG, Delete, Entity
 
-        deletions = [Delete(Entity(entity.partition, entity.row, {}, ANY_ETAG)) for entity in old]
-        try:
-            await self._table.write(deletions)
-        except NotFound:
-            # Somebody else purges too: what is left of these is found again one by one.
-            return sum([await self._remove_one(deletion) for deletion in deletions])
-        return len(deletions)
+async def removed(table: Table, rows: Sequence[Entity]) -> int:
+    """Remove up to 100 rows of one partition, whoever else does; how many were there."""
+    from .entities import ANY_ETAG, Delete, Entity
 
-    async def _remove_one(self, deletion: Delete) -> int:
-        try:
-            await self._table.write([deletion])
-        except NotFound:
-            return 0
-        return 1
+    deletions = [Delete(Entity(entity.partition, entity.row, {}, ANY_ETAG)) for entity in rows]
+    try:
+        await table.write(deletions)
+    except NotFound:
+        # Somebody else purges too: what is left of these is found again one by one.
+        return sum([await _removed_one(table, deletion) for deletion in deletions])
+    return len(deletions)
+
+
+async def _removed_one(table: Table, deletion: Delete) -> int:
+    try:
+        await table.write([deletion])
+    except NotFound:
+        return 0
+    return 1
 
 
 def to_result(row: TerminalRow) -> TaskResult:

@@ -14,6 +14,7 @@ from .delivery import State, step
 from .errors import Held, NotSent, StoreUnavailable
 from .execution import Execution
 from .messages import GRAPH_BODY, Delivery, Message
+from .outcomes import Grown
 from .registry import Registration
 from .rules import Rules
 from .telemetry.observer import Observer
@@ -116,6 +117,10 @@ class Runner:
         self._observer.started(task)
         outcome = await self._execution.run(self._functions[task.function_name], task)
         now = self._clock()
+        if type(outcome) is Grown:
+            from .graph_publishing import planned
+
+            outcome = planned(outcome, self._functions, self._rules.message_limit, now)
         self._observer.ran(task, outcome, now - started_at)
         return fx.Ran(outcome, started_at, now, self._chance())
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigurationError
 from .ids import same_queue
+from .outcomes import MAP
 from .registry import Registry, registered
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 async def debug_task(state: Any) -> int:
     """What producers with boilermaker-servicebus send to see whether a connection lives."""
     return 0
+
+
+async def map_task(state: Any, function: str, over: list[Any], keywords: dict[str, Any]) -> Any:
+    """What a map becomes: a graph in which `function` runs for each item of `over`."""
+    from .graph.mapping import MappedGraph
+
+    return MappedGraph(function, over, keywords)
 
 
 class Shell:
@@ -135,4 +143,4 @@ class Shell:
             await self._wiring.close()
 
 
-_BUILT_IN = (registered(debug_task, {}),)
+_BUILT_IN = (registered(debug_task, {}), registered(map_task, {"name": MAP}))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..errors import GraphError
 from ..ids import GraphId, new_task_id, problem_with_id
+from ..outcomes import Graphlike
 from ..task.task import Task
 from .naming import named
 from .nodes import Nodes, refuse_what_is_no_task
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 MAX_GRAPH_ID_LENGTH: Final = 64
 
 
-class TaskGraph:
+class TaskGraph(Graphlike):
     """Tasks that run when those they depend on have succeeded. TaskGraphBuilder is the easier way to make one.
 
     `graph_id` is a new id, or one of your own of at most 64 characters: a graph published twice under one id runs
@@ -102,6 +103,18 @@ class TaskGraph:
         if self._callback is not None:
             self._callback.mark_published()
 
+    def to_mermaid(self, statuses: Mapping[str, str] | None = None) -> str:
+        """A Mermaid flowchart of what will be published; `statuses` by task id mark its tasks. Raises as `check`."""
+        from .picture import mermaid  # few graphs are looked at
+
+        return mermaid(checked(self._nodes, self._callback), self._callback, statuses or {})
+
+    def to_text(self, statuses: Mapping[str, str] | None = None) -> str:
+        """The same in plain text, in at most about 60 lines: tasks that are alike share one. Raises as `check`."""
+        from .outline import outline
+
+        return outline(self.graph_id, checked(self._nodes, self._callback), self._callback, statuses or {})
+
     def _refuse_callback(self, task: Task) -> None:
         if self._callback is not None and task.task_id == self._callback.task_id:
             raise GraphError(f"{named(task)} is the all-failed callback of this graph already", [task.task_id])
@@ -112,6 +125,12 @@ class TaskGraph:
 
     def __repr__(self) -> str:
         return f"TaskGraph<{self.graph_id}>"
+
+    def __str__(self) -> str:
+        try:
+            return self.to_text()
+        except GraphError as error:
+            return f"{self!r}: {error}"
 
 
 def _checked_id(graph_id: str) -> str:

@@ -6,13 +6,14 @@ from typing import Any, Final
 
 from .. import effects as fx
 from .. import table_effects as tx
-from ..errors import IllegalTransition, ResultTooLarge
-from ..outcomes import ErrorInfo, Failed, Interrupted, Reason, RetryAsked, Succeeded
+from ..errors import IllegalTransition
+from ..outcomes import ErrorInfo, Failed, Grown, Interrupted, Reason, RetryAsked, Succeeded
 from ..rules import Rules, policy_of
+from ..task.row import beyond
 from ..task.task import Task
-from . import inputs, node_messages, resolution, writing
+from . import growing, inputs, node_messages, resolution, writing
 from .heads import GraphStatus
-from .node_state import Phase, State, Step, hold, message_of, own_claim, present_task, put_off_or, row_of, send
+from .node_state import Phase, State, Step, end, hold, message_of, own_claim, present_task, put_off_or, row_of, send
 from .rows import NodeRow, NodeStatus
 
 # How long a claim lasts for which no time limit is known, and how much longer than the limit any lasts, in seconds:
@@ -97,21 +98,23 @@ def ran(state: State, event: fx.Ran) -> Step:
     """The attempt has ended."""
     outcome, now = event.outcome, event.now
     if isinstance(outcome, Succeeded):
-        return _succeeded(state, outcome.result.encode(), now)
+        return _succeeded(state, outcome, now)
     if isinstance(outcome, Interrupted):
         return hold(state, "the attempt was interrupted")
     if isinstance(outcome, RetryAsked):
         return _retry(state, outcome, event)
+    if isinstance(outcome, Grown):
+        return growing.grow(state, outcome.graph, now)
     return end(state, outcome, now)
 
 
-def _succeeded(state: State, result: bytes, now: float) -> Step:
-    row, graph, claim = row_of(state), message_of(state).graph, state.claim or own_claim(state)
-    if len(result) > writing.MAX_RESULT_BYTES:
-        error = ResultTooLarge(len(result), writing.MAX_RESULT_BYTES)
-        return end(state, Failed(Reason.ResultNotSerializable, ErrorInfo("ResultTooLarge", str(error))), now)
-    parts = () if writing.fits_row(result) else tuple(writing.parts(graph, row, result, claim))
-    operations = writing.succeeded(graph, row, now, result, claim)
+def _succeeded(state: State, outcome: Succeeded, now: float) -> Step:
+    row, graph, own = row_of(state), message_of(state).graph, state.claim or own_claim(state)
+    if (failure := beyond(outcome.result, writing.MAX_RESULT_BYTES)) is not None:
+        return end(state, failure, now)
+    result = outcome.result.encode()
+    parts = () if writing.fits_row(result) else tuple(writing.parts(graph, row, result, own))
+    operations = writing.succeeded(graph, row, now, result, own)
     ended = row._replace(status=NodeStatus.SUCCEEDED, finished_at=now)
     return _store(state._replace(row=ended, parts=parts, ending_write=operations))
 
@@ -125,14 +128,6 @@ def _store(state: State) -> Step:
 def stored(state: State, event: tx.Written | tx.Refused) -> Step:
     """Refused: it is there already, written under this very claim."""
     return _store(state._replace(parts=state.parts[1:]))
-
-
-def end(state: State, failure: Failed, now: float) -> Step:
-    """The node fails, and with it in one transaction all in its block that wait for it."""
-    row, graph = row_of(state), message_of(state).graph
-    ended = row._replace(status=NodeStatus.FAILED, reason=failure.reason, error=failure.error, finished_at=now)
-    operations = writing.failed(graph, row, now, failure)
-    return state._replace(phase=Phase.WRITING, row=ended), tx.Write(operations)
 
 
 # -- another attempt ---------------------------------------------------------------------------------------------------

@@ -23,12 +23,13 @@ from ..messages import GIVEN_UP
 from ..outcomes import ErrorInfo, Failed, Reason
 from ..rules import as_registered
 from ..task.task import Task
-from . import advance, attempt, node_messages
+from . import advance, attempt, growing, node_messages
 from .messages import Newer, NodeMessage, Unreadable, decoded
 from .node_state import (
     Phase,
     State,
     Step,
+    end,
     give_up_unread,
     hold,
     message_of,
@@ -60,6 +61,8 @@ def _decided(state: State, event: Any) -> Step:
         return _advanced(state, event)
     if state.phase is Phase.RESOLVING:
         return attempt.resolved(state, event)
+    if state.phase is Phase.GROWING:
+        return growing.grown(state, event)
     decide = TRANSITIONS.get((state.phase, type(event)))
     if decide is None:
         raise IllegalTransition("delivery of a node", state.phase.name, event)
@@ -102,16 +105,21 @@ def _found(state: State, event: tx.Found) -> Step:
     if isinstance(task, NewerTask):
         return newer(state, task.version, now)
     if isinstance(task, UnreadableTask):
-        return attempt.end(
-            state, Failed(Reason.InvalidTaskFormat, ErrorInfo(Reason.InvalidTaskFormat, task.problem)), now
-        )
+        return end(state, Failed(Reason.InvalidTaskFormat, ErrorInfo(Reason.InvalidTaskFormat, task.problem)), now)
     if message.attempt != row.attempt:
         return send(state, [node_messages.current_attempt(state.delivery, message, row)], "outdated")
+    if row.status is NodeStatus.WAITING:
+        return growing.meet(state)
     if row.status is NodeStatus.STARTED and not _is_ours(state, row):
         return _claimed_by_others(state, row, now)
+    return _ours(state, row, now)
+
+
+def _ours(state: State, row: NodeRow, now: float) -> Step:
+    """Nobody has claimed the node, or this message has."""
     if state.aside:
-        return attempt.end(state, follow_ups.given_up_by_broker(state.delivery), now)
-    if row.claim == own_claim(state) and row.status is NodeStatus.STARTED:
+        return end(state, follow_ups.given_up_by_broker(state.delivery), now)
+    if row.status is NodeStatus.STARTED and row.claim == own_claim(state):
         return attempt.resolve(state._replace(claim=row.claim), now)  # the answer to our own claim was lost
     return attempt.claim(state, row, now)
 
@@ -208,6 +216,12 @@ TRANSITIONS: Final[Mapping[tuple[Phase, type], _Decide]] = {
     (Phase.RETRYING, tx.Written): attempt.retry_written,
     (Phase.RETRYING, tx.Refused): _refused,
     (Phase.CHECKING, tx.Found): attempt.checked,
+    (Phase.BINDING, tx.Written): growing.bound,
+    (Phase.BINDING, tx.Refused): _refused,
+    (Phase.MEETING, tx.Found): growing.met,
+    (Phase.BEGINNING, tx.Written): growing.begun,
+    (Phase.BEGINNING, tx.Refused): growing.not_begun,
+    (Phase.ROOTING, tx.Queried): growing.rooted,
     (Phase.SENDING, fx.Sent): _sent,
     (Phase.SENDING, fx.NotAccepted): _not_accepted,
     (Phase.SENDING, fx.Undeliverable): _undeliverable,

@@ -16,6 +16,8 @@ from .rows import NodeRow, chunked, joined, node_row, seconds, whole
 class GraphStatus(enum.StrEnum):
     """Where a graph stands."""
 
+    #: The graph of a node that does not wait for it yet: it does not count.
+    PREPARED = "prepared"
     RUNNING = "running"
     SUCCEEDED = "success"
     FAILED = "failure"
@@ -28,7 +30,7 @@ class GraphStatus(enum.StrEnum):
     @property
     def ended(self) -> bool:
         """Whether nothing of it runs or will run."""
-        return self not in (GraphStatus.RUNNING, GraphStatus.CANCELLING)
+        return self not in (GraphStatus.PREPARED, GraphStatus.RUNNING, GraphStatus.CANCELLING)
 
 
 class Counts(NamedTuple):

@@ -6,13 +6,15 @@ that it guards, in the same block, so that both can be written together. All in 
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from ..envelopes import encode
+from ..envelopes import encode, flat
 from ..graph.plan import Plan, Step
+from ..retries import RetryAttempts
 from ..task.task import Task
 from . import inputs
 from .children import Children
@@ -41,17 +43,16 @@ class Layout(NamedTuple):
 
 def laid_out(plan: Plan, queue: str) -> Layout:
     """The layout of a graph whose tasks go to `queue` unless they name another."""
-    numbers: list[int] = [0] * len(plan.steps)
-    blocks: list[list[int]] = []
-    for unit in _units(plan):
-        if not blocks or len(blocks[-1]) + len(unit) > BLOCK:
-            blocks.append([])
-        for step in unit:
-            if len(blocks[-1]) == BLOCK:
-                blocks.append([])
-            numbers[step] = (len(blocks) - 1) * BLOCK + len(blocks[-1])
-            blocks[-1].append(step)
+    return placed(plan, queue, _in_blocks(plan))
+
+
+def placed(plan: Plan, queue: str, blocks: Iterable[Iterable[int]]) -> Layout:
+    """The layout of a graph with these steps in each of its blocks, at most 100 of them; each step in one."""
     in_order = tuple(tuple(block) for block in blocks)
+    numbers: list[int] = [0] * len(plan.steps)
+    for block, steps in enumerate(in_order):
+        for place, step in enumerate(steps):
+            numbers[step] = block * BLOCK + place
     children = _children(plan.steps, in_order, numbers, queue)
     return Layout(plan, queue, in_order, tuple(numbers), children, _digest(plan))
 
@@ -91,7 +92,20 @@ def roots_of(layout: Layout) -> list[Children]:
     ]
 
 
-# -- numbers -----------------------------------------------------------------------------------------------------------
+# -- blocks ------------------------------------------------------------------------------------------------------------
+
+
+def _in_blocks(plan: Plan) -> list[list[int]]:
+    """The steps of each block: as few blocks as possible without tearing apart what should stand together."""
+    blocks: list[list[int]] = []
+    for unit in _units(plan):
+        if not blocks or len(blocks[-1]) + len(unit) > BLOCK:
+            blocks.append([])
+        for step in unit:
+            if len(blocks[-1]) == BLOCK:
+                blocks.append([])
+            blocks[-1].append(step)
+    return blocks
 
 
 def _units(plan: Plan) -> Iterator[list[int]]:
@@ -183,6 +197,7 @@ def _below(steps: Sequence[Step], numbers: Sequence[int]) -> list[int]:
 def _row(layout: Layout, index: int) -> NodeRow:
     step, numbers = layout.plan.steps[index], layout.numbers
     number = numbers[index]
+    sent = _sent(step.task, number, layout.queue)
     taken = [
         inputs.Input(one.slot, inputs.runs_of([numbers[source] for source in one.sources]), one.many)
         for one in step.inputs
@@ -193,6 +208,7 @@ def _row(layout: Layout, index: int) -> NodeRow:
         guarded=numbers[step.guards[0]] if step.guards else None,
         size=len(layout.blocks[block_of(number)]),
         home=layout.queue,
+        sent=None if sent == Children(number) else sent,
         task_id=step.task.task_id,
         function=step.task.function_name,
         task=encode(step.task),
@@ -207,12 +223,31 @@ def _digest(plan: Plan) -> str:
     digest = hashlib.sha256()
     for step in plan.steps:
         _add(digest, [_content(step.task), step.parents, step.guards, step.inputs])
-    _add(digest, [None if plan.callback is None else _content(plan.callback), plan.finals, plan.many])
+    _add(digest, [plan.callback and _with_followers_of(plan.callback), plan.finals, plan.many])
     return digest.hexdigest()[:24]
 
 
+def _with_followers_of(task: Task) -> list[object]:
+    """What a task does, and what follows it (of the steps of a plan nothing does)."""
+    task = flat(task)
+    following = (task.on_success, task.on_failure, task.chain_on_failure, *task.chain)
+    return [_content(task), *(one and _with_followers_of(one) for one in following)]
+
+
 def _content(task: Task) -> bytes:
-    return encode(task.model_copy(update={"task_id": "", "published_at": None}))
+    return encode(task.model_copy(update=_WITHOUT))
+
+
+#: What differs between two tasks that do the same; and what follows them, which is looked at by itself.
+_WITHOUT: Final[Mapping[str, object]] = {
+    "task_id": "",
+    "attempts": RetryAttempts(last_retry=datetime.datetime.fromtimestamp(0, datetime.UTC)),
+    "published_at": None,
+    "on_success": None,
+    "on_failure": None,
+    "chain": [],
+    "chain_on_failure": None,
+}
 
 
 def _add(digest: hashlib._Hash, parts: Iterable[object]) -> None:

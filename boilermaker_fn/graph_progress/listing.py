@@ -10,6 +10,7 @@ import zlib
 from typing import Final, NamedTuple
 
 from ..entities import Entity, Insert, Value
+from .keys import Address
 from .rows import seconds, whole
 
 _PARTITIONS: Final = 16
@@ -32,7 +33,12 @@ class Listed(NamedTuple):
 def listed(one: Listed) -> Insert:
     """The operation that lists a graph."""
     values: dict[str, Value] = {PUBLISHED: one.published_at, "blocks": one.blocks, "parent": one.parent}
-    return Insert(Entity(_partition_of(one.graph_id), one.graph_id, values))
+    return Insert(Entity(*address_of(one.graph_id), values))
+
+
+def address_of(graph_id: str) -> Address:
+    """The row that lists a graph."""
+    return Address(_partition(zlib.crc32(graph_id.encode()) % _PARTITIONS), graph_id)
 
 
 def read(entity: Entity) -> Listed:
@@ -44,10 +50,6 @@ def read(entity: Entity) -> Listed:
 def partitions() -> list[str]:
     """All partitions, in order."""
     return [_partition(number) for number in range(_PARTITIONS)]
-
-
-def _partition_of(graph_id: str) -> str:
-    return _partition(zlib.crc32(graph_id.encode()) % _PARTITIONS)
 
 
 def _partition(number: int) -> str:

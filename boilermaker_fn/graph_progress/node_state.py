@@ -16,9 +16,10 @@ from ..messages import POSTPONED_UNKNOWN, Delivery, Message
 from ..outcomes import ErrorInfo, Failed, Reason
 from ..rules import Rules
 from ..task.task import Task
-from . import advance, node_messages, resolution
+from . import advance, node_messages, publishing, resolution, writing
+from .heads import HeadRow
 from .messages import NodeMessage
-from .rows import Claim, NodeRow
+from .rows import Claim, NodeRow, NodeStatus
 
 
 class Phase(enum.StrEnum):
@@ -33,6 +34,14 @@ class Phase(enum.StrEnum):
     WRITING = "writing"
     RETRYING = "retrying"
     CHECKING = "checking"
+    #: The graph that the node becomes is being published.
+    GROWING = "growing"
+    #: The row is being written that says which graph the node waits for.
+    BINDING = "binding"
+    #: That graph's head is being read, its beginning written, its roots being found.
+    MEETING = "meeting"
+    BEGINNING = "beginning"
+    ROOTING = "rooting"
     ADVANCING = "advancing"
     SENDING = "sending"
     SETTLED = "settled"
@@ -44,7 +53,8 @@ class State(NamedTuple):
 
     `row` is the node as it was read, or as it will be when the write under way is done; `task` the present attempt.
     `claim` is set while the node is ours. `parts` are rows of a large result still to be written, `after` what is
-    sent when a retry is written.
+    sent when a retry is written, or when the graph begins that the node
+    became: it has `head`, and `block` of it is looked at.
     """
 
     rules: Rules
@@ -58,6 +68,9 @@ class State(NamedTuple):
     resolution: resolution.State | None = None
     parts: tuple[Operation, ...] = ()
     ending_write: tuple[Operation, ...] = ()
+    publication: publishing.State | None = None
+    head: HeadRow | None = None
+    block: int = 0
     advance: advance.State | None = None
     after: tuple[Message, ...] = ()
     ending: str = ""
@@ -101,6 +114,13 @@ def give_up_unread(state: State, reason: str, problem: str, now: float) -> Step:
     rules, failure = state.rules, Failed(reason, ErrorInfo(reason, problem))
     queue, limit = rules.dead_letter_queue, rules.message_limit
     return send(state, [follow_ups.letter_of_unread(state.delivery, failure, now, queue=queue, limit=limit)], reason)
+
+
+def end(state: State, failure: Failed, now: float) -> Step:
+    """The node fails, and with it in one transaction all in its block that wait for it."""
+    row, graph = row_of(state), message_of(state).graph
+    ended = row._replace(status=NodeStatus.FAILED, reason=failure.reason, error=failure.error, finished_at=now)
+    return state._replace(phase=Phase.WRITING, row=ended), tx.Write(writing.failed(graph, row, now, failure))
 
 
 def settle(state: State, ending: str) -> Step:

@@ -7,7 +7,6 @@ from typing import Any
 from ..messages import Delivery
 from ..rules import Rules
 from . import delivery as node_delivery
-
 from .messages import WatchMessage, decoded
 from .node_state import State
 

@@ -20,7 +20,7 @@ from .. import effects as fx
 from .. import table_effects as tx
 from ..entities import Entity, Operation, in_transactions
 from ..errors import IllegalTransition
-from ..messages import NO_PROPERTIES, Properties
+from ..messages import NO_PROPERTIES, Message, Properties
 from .children import due
 from .heads import GraphStatus, HeadRow, Parent, head_inserted, head_row
 from .keys import GraphKey
@@ -158,8 +158,7 @@ def _commit(state: State) -> Step:
     graph, layout, plan = state.graph, state.layout, state.layout.plan
     head = HeadRow(
         graph=graph,
-        # A list can be empty of which a graph was made.
-        status=GraphStatus.RUNNING if plan.steps else GraphStatus.SUCCEEDED,
+        status=_first_status(state),
         blocks=len(layout.blocks),
         nodes=len(plan.steps),
         callback=callback_of(layout),
@@ -174,6 +173,12 @@ def _commit(state: State) -> Step:
     callback = callback_row(layout)
     rows = [head_inserted(head)] if callback is None else [inserted(graph, callback), head_inserted(head)]
     return state._replace(phase=Phase.COMMITTING), tx.Write(tuple(rows))
+
+
+def _first_status(state: State) -> GraphStatus:
+    if not state.layout.plan.steps:
+        return GraphStatus.SUCCEEDED  # a list can be empty of which a graph was made
+    return GraphStatus.RUNNING if state.parent is None else GraphStatus.PREPARED
 
 
 def _committed(state: State, event: tx.Written) -> Step:
@@ -203,8 +208,15 @@ def _is_there(state: State, entity: Entity, now: float) -> Step:
 
 
 def _start(state: State, now: float) -> Step:
+    # The graph of a node begins when that node waits for it (see growing.py).
+    messages = roots(state, now) if state.parent is None else ()
+    return (state._replace(phase=Phase.STARTING), fx.Send(messages)) if messages else _published(state)
+
+
+def roots(state: State, now: float) -> tuple[Message, ...]:
+    """The messages for the nodes that wait for nobody."""
     home, graph = state.layout.queue, state.graph
-    messages = tuple(
+    return tuple(
         node_message(
             NodeMessage(graph, root.first),
             queue=root.queue or home,
@@ -213,7 +225,6 @@ def _start(state: State, now: float) -> Step:
         )
         for root in roots_of(state.layout)
     )
-    return (state._replace(phase=Phase.STARTING), fx.Send(messages)) if messages else _published(state)
 
 
 def _started(state: State, event: fx.Sent) -> Step:

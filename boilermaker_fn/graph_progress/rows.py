@@ -62,11 +62,11 @@ class NodeRow(NamedTuple):
 
     `due` is when a retry is; `claimed_until` when others may take the claim over. `guarded` is one of those that a
     handler waits for, None for other nodes; `root` says that it waits for nobody; `size` is the number of nodes in its
-    block. `home` is the queue for those whose task names none. `task_id` and `function` stand in the `task` too; here
-    they can be read without it. `inputs` are arguments that are results (JSON, see inputs.py). `policy` is that of
-    the last retry, as JSON.
-    A result of more than a few properties lies in `chunks` rows, written in the epoch `written_in` under the claim
-    `written_by`; that of a node that became a graph is that graph's, `subgraph`.
+    block. `home` is the queue for those whose task names none; `sent` is how this one is sent, None if there and at
+    once. `task_id` and `function` stand in the `task` too; here they can be read without it. `inputs` are arguments
+    that are results (JSON, see inputs.py). `policy` is that of the last retry, as JSON. A result of more than a few
+    properties lies in `chunks` rows, written in the epoch `written_in` under the claim `written_by`; that of a node
+    that became a graph is that graph's, `subgraph`.
     """
 
     number: int
@@ -80,6 +80,7 @@ class NodeRow(NamedTuple):
     guarded: int | None = None
     size: int = 1
     home: str = ""
+    sent: Children | None = None
     task_id: str = ""
     function: str = ""
     task: bytes = b""
@@ -116,6 +117,8 @@ def inserted(graph: GraphKey, row: NodeRow) -> Insert:
     }
     if row.root:
         values["root"] = True
+    if row.sent is not None:
+        values["sent"] = encoded([row.sent])
     if row.guarded is not None:
         values["guarded"] = row.guarded
     return Insert(Entity(*graph.node(row.number), values))
@@ -161,6 +164,7 @@ def node_row(entity: Entity, number: int) -> NodeRow:
             guarded=guarded if isinstance(guarded, int) else None,
             size=whole(values, "size", 1),
             home=_text(values, "home"),
+            sent=_sent(values.get("sent")),
             task_id=_text(values, "task_id"),
             function=_text(values, "function"),
             task=joined(values, "task"),
@@ -250,6 +254,10 @@ def _text(values: Mapping[str, Value], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _sent(data: object) -> Children | None:
+    return next(iter(decoded(data)), None) if isinstance(data, bytes) else None
+
+
 def _unreadable(entity: Entity, error: Exception) -> StoreUnavailable:
     return StoreUnavailable(
         f"row {entity.partition!r}/{entity.row!r} of a graph cannot be read ({error}): deploy the version that wrote it"
@@ -263,6 +271,6 @@ def _error(values: Mapping[str, Value]) -> ErrorInfo:
 #: What the barrier needs of those in a block that have not succeeded.
 BARRIER: Final = ("status", "attempt", "due", "reason", "size", *names_of("children"))
 #: What the watchdog needs beside that.
-WATCHED: Final = (*BARRIER, "claimed_until", "root", "guarded", "subgraph")
+WATCHED: Final = (*BARRIER, "claimed_until", "root", "guarded", "subgraph", "sent")
 #: What resolving an argument needs.
 RESULT: Final = ("status", "task_id", "function", "chunks", "written_by", "written_in", "subgraph", *names_of("result"))

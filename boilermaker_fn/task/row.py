@@ -5,13 +5,24 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..outcomes import ErrorInfo
+from ..errors import ResultTooLarge
+from ..outcomes import ErrorInfo, Failed, Reason
 
 if TYPE_CHECKING:
     from .task import Task
 
 #: The largest result in bytes of JSON: what fits into one row of Azure Table Storage beside everything else.
 MAX_RESULT_BYTES: Final = 14 * 64 * 1024
+
+
+def beyond(result: str, limit: int) -> Failed | None:
+    """How a task ends whose result has more than `limit` bytes, or None."""
+    if len(result) <= limit // 4 or (size := len(result.encode())) <= limit:
+        return None
+    error = ResultTooLarge(size, limit)
+    return Failed(
+        Reason.ResultNotSerializable, ErrorInfo(f"{ResultTooLarge.__module__}.{ResultTooLarge.__name__}", str(error))
+    )
 
 
 class TaskStatus(enum.StrEnum):

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING
 
 from ..messages import Delivery, Message
-from ..outcomes import Failed, Interrupted, Outcome, RetryAsked, Succeeded
+from ..outcomes import Failed, Grown, Interrupted, Outcome, RetryAsked, Succeeded
 from ..task.row import TaskStatus
 from ..task.task import Task
 from .bound import Bound
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("boilermaker_fn")
 
 # Whoever runs a worker must see all other endings: some come without a function that ran, which would log them.
-_EXPECTED = frozenset({TaskStatus.Success, TaskStatus.Retry, TaskStatus.Cancelled})
+_EXPECTED = frozenset({TaskStatus.Success, TaskStatus.Retry, TaskStatus.Cancelled, "waiting", "skipped"})
 
 
 class Observer:
@@ -44,6 +44,8 @@ class Observer:
         """The function has ended."""
         if isinstance(outcome, Succeeded):
             log.info("succeeded %s in %.3f s", task.function_name, seconds)
+        elif isinstance(outcome, Grown):
+            log.info("became a graph: %s, in %.3f s", task.function_name, seconds)
         elif isinstance(outcome, RetryAsked):
             log.warning("retry asked for by %s after %.3f s: %s", task.function_name, seconds, outcome.error.message)
         elif isinstance(outcome, Interrupted):

@@ -1,0 +1,119 @@
+"""Is everything right in every world that can come about, and can every graph still end? Breadth first, by hashes."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections import deque
+from typing import NamedTuple
+
+from .truth import Violation
+from .world import Steps, World
+
+
+class Explored(NamedTuple):
+    """What was found. `trace` leads to what is wrong; `complete`: nothing was left out for want of time."""
+
+    worlds: int
+    complete: bool
+    problem: str
+    trace: tuple[str, ...]
+    seconds: float
+
+
+class _Found:
+    """The worlds met, by their hashes, and how one leads to another."""
+
+    def __init__(self, first: World) -> None:
+        self.number = {hash(first): 0}
+        self.hashes = array("q", [hash(first)])
+        self.parents = array("i", [-1])
+        self.fine = bytearray([0])
+        self.sources, self.targets = array("i"), array("i")
+
+    def add(self, world: World, parent: int, fine: bool) -> tuple[int, bool]:
+        key = hash(world)
+        number = self.number.get(key)
+        if number is not None:
+            return number, False
+        number = self.number[key] = len(self.hashes)
+        self.hashes.append(key)
+        self.parents.append(parent)
+        self.fine.append(fine)
+        return number, True
+
+    def path(self, number: int) -> list[int]:
+        path = []
+        while number >= 0:
+            path.append(self.hashes[number])
+            number = self.parents[number]
+        return path[::-1]
+
+    def stuck(self) -> int | None:
+        """The first world from which no good steps lead to a fine one."""
+        links = array("i", [-1]) * len(self.hashes)
+        more = array("i", [-1]) * len(self.sources)
+        for edge, target in enumerate(self.targets):
+            more[edge], links[target] = links[target], edge
+        work = [number for number, fine in enumerate(self.fine) if fine]
+        while work:
+            edge = links[work.pop()]
+            while edge >= 0:
+                source = self.sources[edge]
+                if not self.fine[source]:
+                    self.fine[source] = 1
+                    work.append(source)
+                edge = more[edge]
+        at = self.fine.find(0)
+        return None if at < 0 else at
+
+
+def explored(steps: Steps, seconds: float = 1e9) -> Explored:
+    """Look at every world, or as many as there is time for."""
+    began = time.monotonic()
+    first = steps.first()
+    found = _Found(first)
+    waiting, at = deque([first]), 0
+
+    def result(problem: str = "", trace: tuple[str, ...] = ()) -> Explored:
+        return Explored(len(found.hashes), not waiting, problem, trace, time.monotonic() - began)
+
+    while waiting:
+        if not at % 256 and time.monotonic() - began > seconds:
+            break
+        world = waiting.popleft()
+        try:
+            happenings = steps.next(world)
+        except Violation as violation:
+            return result(f"{violation}", _trace(steps, found.path(at)))
+        for _, _, after, good in happenings:
+            number, new = found.add(after, at, steps.ended(after))
+            if new:
+                waiting.append(after)
+            if good:
+                found.sources.append(at)
+                found.targets.append(number)
+        at += 1
+    for number in range(at, len(found.fine)):
+        found.fine[number] = 1  # who knows
+    stuck = found.stuck()
+    if stuck is not None:
+        return result("the graph can never end", _trace(steps, found.path(stuck), to_the_end=True))
+    return result()
+
+
+def _trace(steps: Steps, path: list[int], *, to_the_end: bool = False) -> tuple[str, ...]:
+    """What happened in each step; and then, as long as something happens by itself, what happens."""
+    world, said = steps.first(), []
+    for key in path[1:]:
+        step = next(one for one in steps.next(world) if hash(one.world) == key)
+        said.append(f"{steps.described(step.who)} {step.what}")
+        world = step.world
+    seen: set[int] = set()
+    while to_the_end and hash(world) not in seen:
+        seen.add(hash(world))
+        good = [one for one in steps.next(world) if one.good]
+        if good:
+            said.append(f"(then) {steps.described(good[0].who)} {good[0].what}")
+            world = good[0].world
+    return tuple(said)
