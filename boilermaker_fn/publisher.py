@@ -13,15 +13,16 @@ from .shell import Shell
 from .task.task import MAX_NAME_LENGTH, Task
 
 if TYPE_CHECKING:
+    from .failure import TaskFailureResultType
     from .graph.graph import TaskGraph
     from .graph_handle import GraphHandle
-    from .failure import TaskFailureResultType
     from .handle import TaskHandle
     from .options import Options, PublishOptions
     from .task.typed import TaskOf
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class CpuFunction(Generic[P, R]):
@@ -88,6 +89,29 @@ class Publisher:
             keep_result=registration.keep_result,
         )
         return self._options.applied(task)
+
+    @overload
+    def create_map(
+        self,
+        fn: Callable[Concatenate[Any, T, P], Awaitable[R]],
+        over: Sequence[T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> TaskOf[list[R]]: ...
+    @overload
+    def create_map(
+        self, fn: Callable[Concatenate[Any, T, P], R], over: Sequence[T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> TaskOf[list[R]]: ...
+    def create_map(self, fn: Any, over: Any, /, *args: Any, **kwargs: Any) -> Task:
+        """A task of a graph that runs `fn` for each item of `over`, a list or the result of another task.
+
+        Each item is the first argument of a task of its own; `args` and `kwargs` are the others. The result is the list
+        of their results, in order. Raises BoilermakerUnregisteredFunction, GraphError.
+        """
+        from .graph.mapping import mapping
+
+        return self._options.applied(mapping(self._shell.registry.of(fn).name, over, args, kwargs))
 
     @overload
     async def apply_async(self, fn: CpuFunction[P, R], /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]: ...

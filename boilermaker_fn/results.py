@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Purged(NamedTuple):
-    """One page of a purge: how many results were removed, and the token to go on with (None: all done)."""
+    """One page of a purge: how many results and graphs were removed, and the token to go on with (None: all done)."""
 
     removed: int
     resume: str | None

@@ -25,11 +25,11 @@ async def debug_task(state: Any) -> int:
     return 0
 
 
-async def map_task(state: Any, function: str, over: list[Any], keywords: dict[str, Any]) -> Any:
+async def map_task(state: Any, function: str, over: list[Any], more: list[Any], keywords: dict[str, Any]) -> Any:
     """What a map becomes: a graph in which `function` runs for each item of `over`."""
     from .graph.mapping import MappedGraph
 
-    return MappedGraph(function, over, keywords)
+    return MappedGraph(function, over, more, keywords)
 
 
 class Shell:
@@ -79,7 +79,7 @@ class Shell:
     @property
     def queue_names(self) -> tuple[str, str]:
         """The default queue and the one for what was given up, without connecting. Raises ConfigurationError."""
-        from .config import named
+        from .settings import named
         from .wiring import queue_names
 
         return queue_names(self._given[0], named())

@@ -1,4 +1,4 @@
-"""Where do tasks live? The one place, with config.py, that chooses adapters."""
+"""Where do tasks live? The one place, with settings.py, that chooses adapters."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .ids import same_queue
 from .results import ResultStore
 
 if TYPE_CHECKING:
-    from .config import Config
     from .ports import Engine, Table
+    from .settings import Settings
 
 log = logging.getLogger("boilermaker_fn")
 
@@ -44,17 +44,17 @@ class Wiring(NamedTuple):
 
 def wired(engine: Engine | None, results_storage: Table | None) -> Wiring:
     """The wiring for an app: as given, else as the environment says. Raises ConfigurationError."""
-    from .config import configured, named
+    from .settings import configured, named
 
     _refuse_what_is_neither(engine, results_storage)
     table = results_storage
     if engine is None:
-        config = configured()
-        engine = default_engine(config)
-        table = default_table(config) if table is None else table
+        settings = configured()
+        engine = default_engine(settings)
+        table = default_table(settings) if table is None else table
     else:
-        config = named()
-    queue, dead_letter_queue = queue_names(engine, config)
+        settings = named()
+    queue, dead_letter_queue = queue_names(engine, settings)
     table = engine.table if table is None else table
     return Wiring(
         engine=engine,
@@ -64,13 +64,13 @@ def wired(engine: Engine | None, results_storage: Table | None) -> Wiring:
     )
 
 
-def queue_names(engine: Engine | None, config: Config) -> tuple[str, str]:
+def queue_names(engine: Engine | None, settings: Settings) -> tuple[str, str]:
     """The queue of tasks that name none, and the one for what was given up: the engine's own, else the settings'.
 
     Raises ConfigurationError when they are one and the same.
     """
-    queue = (None if engine is None else engine.queue) or config.service_bus_queue_name
-    aside = (None if engine is None else engine.dead_letter_queue) or config.dead_letter_queue_of(queue)
+    queue = (None if engine is None else engine.queue) or settings.service_bus_queue_name
+    aside = (None if engine is None else engine.dead_letter_queue) or settings.dead_letter_queue_of(queue)
     if same_queue(queue, aside):
         raise ConfigurationError(
             f"{queue!r} is the queue of tasks and of what was given up, which would go round for ever: name another "
@@ -79,26 +79,26 @@ def queue_names(engine: Engine | None, config: Config) -> tuple[str, str]:
     return queue, aside
 
 
-def default_engine(config: Config) -> Engine:
+def default_engine(settings: Settings) -> Engine:
     """Service Bus where it is configured, else the embedded engine."""
-    if config.uses_service_bus:
+    if settings.uses_service_bus:
         from .service_bus import AzureServiceBus
 
-        return AzureServiceBus.from_config(config)
+        return AzureServiceBus.from_config(settings)
     from .local import LocalEngine
 
-    path = config.boilermaker_local_file or LOCAL_FILE
+    path = settings.boilermaker_local_file or LOCAL_FILE
     log.info("no Azure is configured: tasks live in %s (BOILERMAKER_LOCAL_FILE)", path.absolute())
     return LocalEngine(path)
 
 
-def default_table(config: Config) -> Table | None:
+def default_table(settings: Settings) -> Table | None:
     """The table that keeps rows beside Service Bus; None where none is configured."""
-    if not config.uses_service_bus or (config.table_endpoint is None and config.table_connection_string is None):
+    if not settings.uses_service_bus or (settings.table_endpoint is None and settings.table_connection_string is None):
         return None
     from .tables import AzureTable
 
-    return AzureTable.from_config(config)
+    return AzureTable.from_config(settings)
 
 
 def _refuse_what_is_neither(engine: object, results_storage: object) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..config import named
+from ..settings import named
 from .exits import Refusal
 
 if TYPE_CHECKING:

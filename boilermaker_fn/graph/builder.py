@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Self, TypeAlias
 
 from ..errors import GraphError
 from ..task.task import Task
 from .chain import TaskChain
 from .graph import TaskGraph
+from .mapping import mapping, name_of
 from .naming import named
 from .nodes import Nodes, refuse_what_is_no_task
 
@@ -64,6 +65,21 @@ class TaskGraphBuilder:
             self._add(task, parents, on_failure)
         self._follow([task.task_id for task in tasks])
         return self
+
+    def map(
+        self,
+        fn: Callable[..., Any] | str,
+        *,
+        over: Any,
+        depends_on: DependsOn = LAST_ADDED,
+        on_failure: Task | None = None,
+    ) -> Self:
+        """Add a task that runs `fn` for each item of `over`: a list, or the result of another task.
+
+        Its result is the list of theirs, in order. `fn` is named by its `__name__`; `app.create_map` knows the name it
+        was registered under, and further arguments.
+        """
+        return self.add(mapping(name_of(fn), over), depends_on=depends_on, on_failure=on_failure)
 
     def sequence(self, *tasks: Task) -> Self:
         """Add tasks that run one after another, the first after what was added last."""

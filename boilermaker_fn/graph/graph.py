@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..errors import GraphError
 from ..ids import GraphId, new_task_id, problem_with_id
 from ..outcomes import Graphlike
 from ..task.task import Task
+from .mapping import mapping, name_of
 from .naming import named
 from .nodes import Nodes, refuse_what_is_no_task
 from .planning import checked, planned
 from .unfolding import unfolded
 
 if TYPE_CHECKING:
+    from ..task.typed import TaskOf
     from .plan import Plan
 
 #: Longest id of a graph, in characters: those of its messages are longer.
@@ -56,6 +58,18 @@ class TaskGraph(Graphlike):
         self._refuse_cycle(task, parents)
         self._nodes.add(task, parents)
         self._named.update(parents)
+
+    def map(
+        self, fn: Callable[..., Any] | str, *, over: Any, parent_ids: Sequence[str] | None = None
+    ) -> TaskOf[list[Any]]:
+        """Add, and return, a task that runs `fn` for each item of `over`: a list, or the result of another task.
+
+        Its result is the list of theirs, in order. `fn` is named by its `__name__`; `app.create_map` knows the name it
+        was registered under, and further arguments. Raises GraphError as `add_task` does.
+        """
+        task = mapping(name_of(fn), over)
+        self.add_task(task, parent_ids)
+        return cast("TaskOf[list[Any]]", task)
 
     def add_failure_callback(self, parent_id: str, callback_task: Task) -> None:
         """Add a task that runs when the parent has failed. Added for several parents it runs once.

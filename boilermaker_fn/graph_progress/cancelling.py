@@ -22,9 +22,6 @@ from .keys import BLOCK, CALLBACK, GraphKey
 from .rows import NodeRow, NodeStatus, node_row, nodes_in
 from .writing import cancelled
 
-#: What the machine ends with when there is no such graph.
-GONE: Final = "gone"
-
 
 class Phase(enum.StrEnum):
     """Which answer it waits for."""
@@ -39,6 +36,8 @@ class Phase(enum.StrEnum):
     TELLING = "telling"
     CONCLUDING = "concluding"
     DONE = "done"
+    #: There is no such graph.
+    GONE = "gone"
     HELD = "held"
 
 
@@ -63,7 +62,7 @@ Step: TypeAlias = tuple[State, fx.Effect | tx.TableEffect]
 
 
 def started(graph_id: str) -> Step:
-    """Cancel a graph. It ends with Settle, naming the graph's status, or GONE; or with Hold."""
+    """Cancel a graph. Ends with Settle, naming the graph's status then, or GONE; or with Hold."""
     return _read(State(graph_id, (graph_id,)))
 
 
@@ -216,8 +215,10 @@ def _next_graph(state: State) -> Step:
 
 
 def _concluded(state: State, event: tx.Found) -> Step:
-    ending = GONE if event.entity is None else str(head_row(state.graph_id, event.entity).status)
-    return state._replace(phase=Phase.DONE), fx.Settle(ending)
+    if event.entity is None:
+        return state._replace(phase=Phase.GONE), fx.Settle(Phase.GONE)
+    status = head_row(state.graph_id, event.entity).status
+    return state._replace(phase=Phase.DONE), fx.Settle(status)
 
 
 def _hold(state: State, why: str) -> Step:

@@ -17,7 +17,7 @@ _ANY_PROPERTY: Final = ("status",)
 
 
 class State(NamedTuple):
-    """Where removing stands: `block` of `blocks` is under way; `left` are its rows, None before they were looked for."""
+    """Where removing stands: at `block` of `blocks`, of which rows are `left`; None before they were looked for."""
 
     graph: GraphKey
     blocks: int

@@ -16,21 +16,17 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from .. import effects as fx
 from .. import table_effects as tx
-from ..entities import Entity, Insert, Operation, in_transactions
+from ..entities import Insert, Operation, in_transactions
 from ..errors import IllegalTransition
 from ..messages import Message
-from . import readiness
+from . import readiness, renewing
 from .advance import NOT_SUCCEEDED
 from .block import Ready
-from .children import Children
-from .heads import Counts, EndRow, GraphStatus, HeadRow, end_inserted, head_changed, head_row
-from .keys import CALLBACK, GraphKey, block_of, number_at
+from .heads import EndRow, GraphStatus, HeadRow, end_inserted, head_changed, head_row
+from .keys import CALLBACK, GraphKey
 from .messages import NodeMessage, WatchMessage, node_message, watch_message
 from .publishing import FIRST_WATCH, PUBLISHER_TIME
-from .rows import WATCHED, NodeRow, NodeStatus, inserted, node_row
-
-#: What the machine ends with when there is no such graph.
-GONE: Final = "gone"
+from .rows import WATCHED, node_row, nodes_in
 
 
 class Phase(enum.StrEnum):
@@ -43,7 +39,6 @@ class Phase(enum.StrEnum):
     WRITING = "writing"
     COMPARING = "comparing"
     RECALLING = "recalling"
-    ENDING = "ending"
     SWITCHING = "switching"
     STARTING = "starting"
     #: It runs again.
@@ -65,7 +60,7 @@ class State(NamedTuple):
     """
 
     graph_id: str
-    announced: bool = False
+    leaving: int | None = None
     phase: Phase = Phase.READING
     head: HeadRow | None = None
     block: int = 0
@@ -80,9 +75,12 @@ class State(NamedTuple):
 Step: TypeAlias = tuple[State, fx.Effect | tx.TableEffect]
 
 
-def started(graph_id: str, *, announced: bool = False) -> Step:
-    """Reopen a graph; `announced`: the watchdog of the new epoch knows. It ends with Settle: REOPENED or GONE; or Hold."""
-    return _read(State(graph_id, announced))
+def started(graph_id: str, *, leaving: int | None = None) -> Step:
+    """Reopen a graph; the watchdog of the next epoch says which one is `leaving`, and needs no message.
+
+    Ends with Settle, REOPENED or GONE, or with Hold.
+    """
+    return _read(State(graph_id, leaving))
 
 
 def step(state: State, event: Any) -> Step:
@@ -107,20 +105,22 @@ def _read(state: State) -> Step:
 def _found(state: State, event: tx.Found) -> Step:
     if event.entity is None:
         return _gone(state)
-    head, before = head_row(state.graph_id, event.entity), state.head
-    if before is not None and head.graph.epoch > before.graph.epoch:
+    head, known = head_row(state.graph_id, event.entity), state.head is not None
+    if state.leaving not in (None, head.graph.epoch):
         return _reopened(state)  # somebody else was faster
     if head.status not in _REOPENS:
         return state._replace(phase=Phase.REFUSED), fx.Hold(_WHY_NOT[head.status])
-    state = state._replace(head=head)
-    if before is not None:
+    announced = state.leaving is not None
+    state = state._replace(head=head, leaving=head.graph.epoch)
+    if known:
         return _switch(state)
-    if state.announced:
-        return _look(state)
-    until = event.now + PUBLISHER_TIME
-    watch = watch_message(
-        WatchMessage(_new(state), head.blocks, until), queue=head.queue, not_before=event.now + FIRST_WATCH
-    )
+    return _look(state) if announced else _announce(state, event.now)
+
+
+def _announce(state: State, now: float) -> Step:
+    head = _head(state)
+    message = WatchMessage(_new(state), head.blocks, until=now + PUBLISHER_TIME)
+    watch = watch_message(message, queue=head.queue, not_before=now + FIRST_WATCH)
     return state._replace(phase=Phase.ANNOUNCING), fx.Send((watch,))
 
 
@@ -157,52 +157,155 @@ def _copy(state: State) -> Step:
 
 
 def _copied(state: State, event: tx.Queried) -> Step:
-    copies = [_copy_of(state, entity) for entity in event.entities]
-    ready = [one.ready for one in copies if one.ready is not None]
-    ends = _end(state.block, copies)
-    state = state._replace(ready=(*state.ready, *ready), ends=(*state.ends, *ends))
-    return _write(state, in_transactions(one.operation for one in copies))
+    rows = nodes_in(event.entities, state.block)
+    ready = (renewing.ready(row) for number, row in rows.items() if number in state.first)
+    end = renewing.end(state.block, rows.values(), state.stays)
+    state = state._replace(ready=(*state.ready, *ready), ends=state.ends if end is None else (*state.ends, end))
+    copies = (renewing.copied(_new(state), entity, state.block, state.stays) for entity in event.entities)
+    return _write(state, in_transactions(copies))
 
 
-class _Copy(NamedTuple):
-    """A row of the new epoch; `ready` if its node is to be sent, and how it has ended if it has."""
-
-    operation: Insert
-    ended: NodeStatus | None
-    ready: Ready | None
-
-
-def _copy_of(state: State, entity: Entity) -> _Copy:
-    graph, number = _new(state), number_at(state.block, entity.row)
-    row = node_row(entity, number)
-    if row.status is NodeStatus.SUCCEEDED or number in state.stays:
-        values = {name: value for name, value in entity.values.items() if name != "reason"}
-        return _Copy(Insert(Entity(*graph.node(number), {**values, "epoch": graph.epoch})), row.status, None)
-    child = row.sent or Children(number)
-    return _Copy(inserted(graph, _as_published(row, graph)), None, Ready(number, child) if number in state.first else None)
+def _recall(state: State) -> Step:
+    head = _head(state)
+    if head.callback is None:
+        return _write_ends(state)
+    return state._replace(phase=Phase.RECALLING), tx.Read(*head.graph.node(CALLBACK))
 
 
-def _as_published(row: NodeRow, graph: GraphKey) -> NodeRow:
-    return NodeRow(
-        row.number,
-        epoch=graph.epoch,
-        root=row.root,
-        guarded=row.guarded,
-        size=row.size,
-        home=row.home,
-        sent=row.sent,
-        task_id=row.task_id,
-        function=row.function,
-        task=row.task,
-        children=row.children,
-        inputs=row.inputs,
-        build=row.build,
-    )
+def _recalled(state: State, event: tx.Found) -> Step:
+    if event.entity is None:
+        return _gone(state)
+    return _write_ends(state, renewing.as_published(_new(state), node_row(event.entity, CALLBACK)))
 
 
-def _end(block: int, copies: Iterable[_Copy]) -> tuple[EndRow, ...]:
-    ended = [one.ended for one in copies]
-    if None in ended:
-        return ()
-    succeeded = ended.count(NodeStatus.SUCCEEDED)
-    return (EndRow(block, Counts(succeeded=succeeded, skipped=len(ended) - succeeded)),)
+def _write_ends(state: State, *callback: Insert) -> Step:
+    return _write(state, in_transactions([*callback, *(end_inserted(_new(state), end) for end in state.ends)]))
+
+
+# -- writing what may be there -----------------------------------------------------------------------------------------
+
+
+def _write(state: State, left: Iterable[tuple[Operation, ...]]) -> Step:
+    state = state._replace(left=tuple(left))
+    if state.left:
+        return state._replace(phase=Phase.WRITING), tx.Write(state.left[0])
+    if state.block < _head(state).blocks:
+        return _copy(state._replace(block=state.block + 1))
+    return _switch(state)
+
+
+def _written(state: State, event: tx.Written) -> Step:
+    return _write(state, state.left[1:])
+
+
+def _refused(state: State, event: tx.Refused) -> Step:
+    # What another one has written is as good: which rows are there?
+    first, last = (operation.entity for operation in (state.left[0][0], state.left[0][-1]))
+    query = tx.Query(first.partition, first.row, f"{last.row}~", select=("epoch",))
+    return state._replace(phase=Phase.COMPARING), query
+
+
+def _compared(state: State, event: tx.Queried) -> Step:
+    there = {entity.row for entity in event.entities}
+    missing = tuple(operation for operation in state.left[0] if operation.entity.row not in there)
+    return _write(state, (missing, *state.left[1:]) if missing else state.left[1:])
+
+
+# -- from here on it counts --------------------------------------------------------------------------------------------
+
+
+def _switch(state: State) -> Step:
+    change = head_changed(_head(state), epoch=_new(state).epoch, status=str(GraphStatus.RUNNING), finished_at=0.0)
+    return state._replace(phase=Phase.SWITCHING), tx.Write((change,))
+
+
+def _switch_refused(state: State, event: tx.Refused) -> Step:
+    return _read(state)
+
+
+def _switched(state: State, event: tx.Written) -> Step:
+    graph, home = _new(state), _head(state).queue
+    messages = tuple(readiness.message(graph, ready, home=home, now=event.now) for ready in state.ready)
+    # Of a cancelled graph all can have succeeded; then one of them sees to its end.
+    return _send(state, messages or (node_message(NodeMessage(graph, 0), queue=home),))
+
+
+def _send(state: State, messages: tuple[Message, ...]) -> Step:
+    return state._replace(phase=Phase.STARTING), fx.Send(messages)
+
+
+def _started(state: State, event: fx.Sent) -> Step:
+    return _reopened(state)
+
+
+def _not_started(state: State, event: fx.NotAccepted) -> Step:
+    return _reopened(state)  # the watchdog sends what is missing
+
+
+def _cannot_be_started(state: State, event: fx.Undeliverable) -> Step:
+    # What no queue takes the watchdog tells its node.
+    return _send(state, event.left) if event.left else _reopened(state)
+
+
+def _reopened(state: State) -> Step:
+    return state._replace(phase=Phase.REOPENED), fx.Settle(Phase.REOPENED)
+
+
+# -- what stops it -----------------------------------------------------------------------------------------------------
+
+
+def _gone(state: State) -> Step:
+    return state._replace(phase=Phase.GONE), fx.Settle(Phase.GONE)
+
+
+def _hold(state: State, why: str) -> Step:
+    return state._replace(phase=Phase.HELD), fx.Hold(why)
+
+
+def _not_announced(state: State, event: fx.NotAccepted) -> Step:
+    return _hold(state, event.error)
+
+
+def _cannot_be_announced(state: State, event: fx.Undeliverable) -> Step:
+    return _hold(state, "; ".join(dict.fromkeys(why for _, why in event.messages)))
+
+
+def _new(state: State) -> GraphKey:
+    graph = _head(state).graph
+    return graph._replace(epoch=graph.epoch + 1)
+
+
+def _head(state: State) -> HeadRow:
+    if state.head is None:
+        raise IllegalTransition("reopening", state.phase.name, None)
+    return state.head
+
+
+_REOPENS: Final = (GraphStatus.FAILED, GraphStatus.CANCELLED)
+_WHY_NOT: Final = {
+    GraphStatus.PREPARED: "has not begun",
+    GraphStatus.RUNNING: "is running: wait for its end, or cancel it",
+    GraphStatus.CANCELLING: "is being cancelled: wait for its end",
+    GraphStatus.SUCCEEDED: "has succeeded: there is nothing to retry",
+    GraphStatus.ABANDONED: "was never complete: publish it again, under another id",
+}
+
+_Decide: TypeAlias = Callable[[State, Any], Step]
+
+TRANSITIONS: Final[Mapping[tuple[Phase, type], _Decide]] = {
+    (Phase.READING, tx.Found): _found,
+    (Phase.ANNOUNCING, fx.Sent): _announced,
+    (Phase.ANNOUNCING, fx.NotAccepted): _not_announced,
+    (Phase.ANNOUNCING, fx.Undeliverable): _cannot_be_announced,
+    (Phase.LOOKING, tx.Queried): _looked,
+    (Phase.COPYING, tx.Queried): _copied,
+    (Phase.RECALLING, tx.Found): _recalled,
+    (Phase.WRITING, tx.Written): _written,
+    (Phase.WRITING, tx.Refused): _refused,
+    (Phase.COMPARING, tx.Queried): _compared,
+    (Phase.SWITCHING, tx.Written): _switched,
+    (Phase.SWITCHING, tx.Refused): _switch_refused,
+    (Phase.STARTING, fx.Sent): _started,
+    (Phase.STARTING, fx.NotAccepted): _not_started,
+    (Phase.STARTING, fx.Undeliverable): _cannot_be_started,
+}

@@ -11,7 +11,7 @@ from .access import Access
 from .transport import ServiceBusTransport
 
 if TYPE_CHECKING:
-    from ..config import Config
+    from ..settings import Settings
     from .access import CredentialOrFactory
     from .inbox import ServiceBusInbox
     from .namespace import Namespace
@@ -47,7 +47,7 @@ class AzureServiceBus:
         self._transport = ServiceBusTransport(self._namespaces)
 
     @classmethod
-    def from_config(cls, config: Config) -> AzureServiceBus:
+    def from_config(cls, config: Settings) -> AzureServiceBus:
         """As the settings say. Raises ConfigurationError with all that is wrong with them."""
         config.checked()
         secret = config.service_bus_connection_string

@@ -13,8 +13,8 @@ from .account import Account
 if TYPE_CHECKING:
     from azure.data.tables.aio import TableClient
 
-    from ..config import Config
     from ..entities import Entity, Operation, Page, Where
+    from ..settings import Settings
     from .account import Credential
     from .patience import Patience
 
@@ -48,7 +48,7 @@ class AzureTable:
         self._trying = (deadline, chance)
 
     @classmethod
-    def from_config(cls, config: Config) -> AzureTable:
+    def from_config(cls, config: Settings) -> AzureTable:
         """The table that the settings name. Raises ConfigurationError with all that is wrong with them."""
         config.checked()
         if config.table_endpoint is None:

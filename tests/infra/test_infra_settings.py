@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from pydantic import AliasChoices
 
-from boilermaker_fn.config import Config, configured
+from boilermaker_fn.config import Config
 from boilermaker_fn.functions import CONNECTION
 from boilermaker_fn.retries import RetryPolicy
+from boilermaker_fn.settings import configured
 from tests.infra.bicep import Code, Resource, Template, deployed
 from tests.pages import ROOT
 

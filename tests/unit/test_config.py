@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from boilermaker_fn.config import Config, configured, named
+from boilermaker_fn.config import Config
 from boilermaker_fn.errors import ConfigurationError
+from boilermaker_fn.settings import configured, named
 from boilermaker_fn.tables import AzureTable
 
 KEY = "c2VjcmV0LWtleS1vZi10aGUtbmFtZXNwYWNl"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -352,6 +353,7 @@ def test_layers_share_what_they_wait_for() -> None:
     assert len({id(step.parents) for step in plan.steps[1000:]}) == 1
 
 
+@lru_cache
 def many(count: int, prefix: str = "t") -> list[Task]:
     """Tasks, with numbers for ids."""
     return [Task(function_name="work", task_id=f"{prefix}{number}") for number in range(count)]

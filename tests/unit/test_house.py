@@ -19,7 +19,7 @@ ROWS: dict[str, list[str]] = {
     "core": ["envelopes", "dead_letters", "follow_ups", "rules", "result_rows", "delivery"],
     "ports": ["ports"],
     "adapters": ["local", "service_bus", "tables", "telemetry"],
-    "wiring": ["results", "config_problems", "config", "wiring"],
+    "wiring": ["results", "settings_problems", "settings", "config", "wiring"],
     "shell": [
         "describe", "json_values", "signature", "registry", "attempts", "threads", "processes", "blocking", "execution",
         "options", "handle", "runner", "publishing", "shell", "publisher", "sync_client", "worker", "app",

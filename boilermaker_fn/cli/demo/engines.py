@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ...config import named
 from ...ports import Table
+from ...settings import named
 from ...wiring import Wiring, wired
 
 LOCAL: Final = "local"

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from ...config import Config
+from ...settings import Settings
 from .findings import Finding, warning
 
 #: How ours begin, without what is between words. The host has many others of its own (`AzureWebJobsStorage__...`).
@@ -30,5 +30,5 @@ def misspelt(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _settings() -> Iterator[str]:
-    for name, field in Config.model_fields.items():
+    for name, field in Settings.model_fields.items():
         yield str(field.validation_alias or name.upper())

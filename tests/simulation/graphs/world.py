@@ -351,12 +351,16 @@ class Steps:
             content = decoded(sent.body)
             if isinstance(content, NodeMessage):
                 partition, row = content.graph.node(content.number)
-                about = (row, self.machines.partitions.index(partition), sent.message_id.count("/w"))
+                about = (row, self.machines.partitions.index(partition), self._wakes(sent.message_id))
             else:
                 assert isinstance(content, WatchMessage)
                 about = ("", 0, 0)
             self._about[message] = about
         return self._about[message]
+
+    def _wakes(self, message_id: str) -> int:
+        _, wake, sequence = message_id.rpartition("/w")
+        return 1 + self._of((int(sequence) - 1) // COPIES)[2] if wake else 0
 
     def _name(self, message: Held) -> str:
         number, copy, delivery, _ = message

@@ -23,7 +23,7 @@ from .ids import problem_with_queue, same_queue
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from .config import Config
+    from .settings import Settings
 
 #: How to say where Service Bus is.
 SET_A_NAMESPACE: Final = (
@@ -39,64 +39,64 @@ _OF_ANOTHER_SERVICE: Final = r"\.(blob|queue|file|dfs|web|servicebus)\."
 _HOST: Final = r"(?=.{1,253}$)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+"
 
 
-def all_of(config: Config) -> list[str]:
+def all_of(settings: Settings) -> list[str]:
     """All that is wrong, a line for each."""
-    return [*with_names(config), *_with_service_bus(config), *_with_tables(config), *_with_identity(config)]
+    return [*with_names(settings), *_with_service_bus(settings), *_with_tables(settings), *_with_identity(settings)]
 
 
-def with_choice(config: Config) -> list[str]:
+def with_choice(settings: Settings) -> list[str]:
     """Why these settings do not say where tasks live."""
     found = []
-    if config.uses_service_bus and config.boilermaker_local_file is not None:
+    if settings.uses_service_bus and settings.boilermaker_local_file is not None:
         found.append(
-            f"BOILERMAKER_LOCAL_FILE is {shown(str(config.boilermaker_local_file))}, and Service Bus is configured "
+            f"BOILERMAKER_LOCAL_FILE is {shown(str(settings.boilermaker_local_file))}, and Service Bus is configured "
             "too: tasks live in one of them; unset the other"
         )
-    if not config.uses_service_bus and config.cloud is not None:
+    if not settings.uses_service_bus and settings.cloud is not None:
         found.append(
-            f"{config.cloud} says that this runs in the cloud, where the disk of the embedded engine is lost with the "
-            f"instance, and all tasks with it: {SET_A_NAMESPACE}, or give Boilermaker() an engine"
+            f"{settings.cloud} says that this runs in the cloud, where the disk of the embedded engine is lost with "
+            f"the instance, and all tasks with it: {SET_A_NAMESPACE}, or give Boilermaker() an engine"
         )
-    tables = [name for name, _ in _own_tables(config)]
-    if not config.uses_service_bus and tables:
+    tables = [name for name, _ in _own_tables(settings)]
+    if not settings.uses_service_bus and tables:
         found.append(f"{' and '.join(tables)} is set, but no Service Bus beside it: {SET_A_NAMESPACE}, or unset it")
     return found
 
 
-def with_names(config: Config) -> list[str]:
+def with_names(settings: Settings) -> list[str]:
     """What is wrong with the names of the queues and of the table."""
-    queue, aside = config.service_bus_queue_name, config.dead_letter_queue
+    queue, aside = settings.service_bus_queue_name, settings.dead_letter_queue
     found = _wrong([("SERVICE_BUS_QUEUE_NAME", queue)], _problem_with_queue)
-    if not found or config.dead_letter_queue_name is not None:
+    if not found or settings.dead_letter_queue_name is not None:
         found += _wrong([("DEAD_LETTER_QUEUE_NAME", aside)], _problem_with_queue)
     if same_queue(aside, queue):
         found.append(
             f"DEAD_LETTER_QUEUE_NAME and SERVICE_BUS_QUEUE_NAME are both {shown(aside)}: what was "
             "given up would go round for ever; name another queue"
         )
-    if not re.fullmatch(_TABLE, config.boilermaker_table_name):
+    if not re.fullmatch(_TABLE, settings.boilermaker_table_name):
         found.append(
-            f"BOILERMAKER_TABLE_NAME is {shown(config.boilermaker_table_name)}: a table's name has 3 to 63 letters and "
-            "digits and begins with a letter"
+            f"BOILERMAKER_TABLE_NAME is {shown(settings.boilermaker_table_name)}: a table's name has 3 to 63 letters "
+            "and digits and begins with a letter"
         )
     return found
 
 
-def _with_service_bus(config: Config) -> list[str]:
+def _with_service_bus(settings: Settings) -> list[str]:
     urls = _different(
-        ("ServiceBusConnection__fullyQualifiedNamespace", config.trigger_namespace),
-        ("SERVICE_BUS_NAMESPACE_URL", config.service_bus_namespace_url),
+        ("ServiceBusConnection__fullyQualifiedNamespace", settings.trigger_namespace),
+        ("SERVICE_BUS_NAMESPACE_URL", settings.service_bus_namespace_url),
     )
     secrets = _different(
-        ("ServiceBusConnection", _text(config.trigger_connection_string)),
-        ("SERVICE_BUS_CONNECTION_STRING", _text(config.service_bus_connection_string)),
+        ("ServiceBusConnection", _text(settings.trigger_connection_string)),
+        ("SERVICE_BUS_CONNECTION_STRING", _text(settings.service_bus_connection_string)),
     )
     found = [
         *_wrong(urls, _problem_with_namespace),
         *_wrong(secrets, problem_with_service_bus),
-        *_wrong(secrets[-1:], lambda text: _problem_with_entity(text, config.service_bus_queue_name)),
+        *_wrong(secrets[-1:], lambda text: _problem_with_entity(text, settings.service_bus_queue_name)),
     ]
-    if config.service_bus_namespace_url is not None and config.service_bus_connection_string is not None:
+    if settings.service_bus_namespace_url is not None and settings.service_bus_connection_string is not None:
         found.append(f"{urls[-1][0]} and {secrets[-1][0]} are both set: unset one of them")
     hosts = {name: host_of(url) for name, url in urls}
     hosts |= {name: host_of(parts_of(text).get("endpoint", "")) for name, text in secrets}
@@ -108,44 +108,44 @@ def _with_service_bus(config: Config) -> list[str]:
     return found
 
 
-def _with_tables(config: Config) -> list[str]:
-    own = list(_own_tables(config))
+def _with_tables(settings: Settings) -> list[str]:
+    own = list(_own_tables(settings))
     found = [
         *_wrong([one for one in own if one[0] == _TABLE_URL], _problem_with_table_url),
         *_wrong([one for one in own if one[0] != _TABLE_URL], problem_with_storage),
     ]
     if len(own) > 1:
         found.append(f"{' and '.join(name for name, _ in own)} are both set: unset one of them")
-    if own or not config.uses_service_bus:
+    if own or not settings.uses_service_bus:
         return found  # then the host's are not used
-    if config.table_endpoint is not None:
-        name = f"AzureWebJobsStorage__{'accountName' if config.host_table_url is None else 'tableServiceUri'}"
-        found += _wrong([(name, config.table_endpoint)], _problem_with_table_url)
-    elif config.table_connection_string is not None:
-        found += _wrong([("AzureWebJobsStorage", config.table_connection_string)], problem_with_storage)
+    if settings.table_endpoint is not None:
+        name = f"AzureWebJobsStorage__{'accountName' if settings.host_table_url is None else 'tableServiceUri'}"
+        found += _wrong([(name, settings.table_endpoint)], _problem_with_table_url)
+    elif settings.table_connection_string is not None:
+        found += _wrong([("AzureWebJobsStorage", settings.table_connection_string)], problem_with_storage)
     return found
 
 
-def _with_identity(config: Config) -> list[str]:
+def _with_identity(settings: Settings) -> list[str]:
     found = []
-    given = config.service_bus_credential
+    given = settings.service_bus_credential
     if isinstance(given, str) or (hasattr(given, "get_token") and not inspect.iscoroutinefunction(given.get_token)):
         found.append(
             f"service_bus_credential is of type {type(given).__name__}: give a credential of azure.identity.aio, or a "
             "function that makes one"
         )
-    if config.trigger_credential is not None and config.trigger_credential.lower() not in _CREDENTIALS:
+    if settings.trigger_credential is not None and settings.trigger_credential.lower() not in _CREDENTIALS:
         found.append(
-            f"ServiceBusConnection__credential is {shown(config.trigger_credential)}: the host knows managedidentity; "
-            "leave it out where a developer signs in"
+            f"ServiceBusConnection__credential is {shown(settings.trigger_credential)}: the host knows "
+            "managedidentity; leave it out where a developer signs in"
         )
-    if config.trigger_credential is not None and config.azure_credential_include_msi is False:
+    if settings.trigger_credential is not None and settings.azure_credential_include_msi is False:
         found.append(
             "AZURE_CREDENTIAL_INCLUDE_MSI is false and ServiceBusConnection__credential is "
-            f"{shown(config.trigger_credential)}: unset one of them"
+            f"{shown(settings.trigger_credential)}: unset one of them"
         )
-    ids = {config.trigger_client_id, config.host_storage_client_id} - {None}
-    if len(ids) > 1 and not list(_own_tables(config)):
+    ids = {settings.trigger_client_id, settings.host_storage_client_id} - {None}
+    if len(ids) > 1 and not list(_own_tables(settings)):
         found.append(
             "ServiceBusConnection__clientId and AzureWebJobsStorage__clientId are different identities, and one is "
             "used for both: make them equal, or name the account of the table in TABLE_STORAGE_URL"
@@ -153,11 +153,11 @@ def _with_identity(config: Config) -> list[str]:
     return found
 
 
-def _own_tables(config: Config) -> Iterator[tuple[str, str]]:
-    if config.table_storage_url is not None:
-        yield _TABLE_URL, config.table_storage_url
-    if config.table_storage_connection_string is not None:
-        yield "TABLE_STORAGE_CONNECTION_STRING", config.table_storage_connection_string.get_secret_value()
+def _own_tables(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.table_storage_url is not None:
+        yield _TABLE_URL, settings.table_storage_url
+    if settings.table_storage_connection_string is not None:
+        yield "TABLE_STORAGE_CONNECTION_STRING", settings.table_storage_connection_string.get_secret_value()
 
 
 def _problem_with_queue(queue: str) -> str | None:
