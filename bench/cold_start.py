@@ -61,9 +61,9 @@ async def run_task(msg: func.ServiceBusMessage) -> None: ...
 """
 
 _BUILT_ON: Final = f"""
-from pydantic_settings import BaseSettings
+from pydantic import BaseModel
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     queue: str = "tasks"
 {_BARE}"""
 

@@ -17,7 +17,8 @@ class _Variables(InitSettingsSource):
         super().__init__(settings_cls, {**given(settings_cls)})
 
 
-class Config(BaseSettings, Settings):
+# BaseSettings gives `model_config` of BaseModel a narrower type, which Settings does not.
+class Config(BaseSettings, Settings):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Settings. Each is an environment variable of the same name in capitals, or an argument, which wins.
 
     Tasks live in Service Bus when `service_bus_namespace_url` or `service_bus_connection_string` is given, or the

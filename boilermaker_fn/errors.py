@@ -98,14 +98,6 @@ class AlreadyPublished(BoilermakerAppException):
         self.field = field
 
 
-class GraphError(BoilermakerAppException, ValueError):
-    """Tasks do not make a graph. `task_ids` are those it is about: one or two, or the whole path of a cycle."""
-
-    def __init__(self, problem: str, task_ids: Sequence[str] = ()) -> None:
-        super().__init__(problem)
-        self.task_ids = list(task_ids)
-
-
 class PublishError(BoilermakerAppException):
     """Some tasks were not accepted by the queue. `not_sent` has their ids, `sent` the ids that were accepted."""
 

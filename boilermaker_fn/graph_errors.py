@@ -1,4 +1,4 @@
-"""What can go wrong with a published graph, and what to do about it: the branch of `errors.py` for graphs."""
+"""What can go wrong with a graph, and what to do about it: the branch of `errors.py` for graphs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ class _FailedNode(Protocol):
     def reason(self) -> str: ...
     @property
     def message(self) -> str: ...
+
+
+class GraphError(BoilermakerAppException, ValueError):
+    """Tasks do not make a graph. `task_ids` are those it is about: one or two, or the whole path of a cycle."""
+
+    def __init__(self, problem: str, task_ids: Sequence[str] = ()) -> None:
+        super().__init__(problem)
+        self.task_ids = list(task_ids)
 
 
 class GraphsNotKept(BoilermakerAppException):

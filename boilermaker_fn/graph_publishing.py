@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from . import effects as fx
 from . import table_effects as tx
-from .entities import MAX_ENTITY_BYTES, MAX_PROPERTY_BYTES, size_of
 from .describe import describe
+from .entities import MAX_ENTITY_BYTES, MAX_PROPERTY_BYTES, size_of
 from .errors import BoilermakerError, NotSent, OptionError, TaskTooLarge
 from .graph.graph import TaskGraph
 from .graph_errors import GraphConflict, GraphNotPublished, GraphsNotKept, GraphTooLarge
@@ -30,7 +30,6 @@ from .publishing import FIRST_PAUSE, HEADROOM, prepared, prepared_alone
 
 if TYPE_CHECKING:
     from .graph.plan import Plan, Step
-    from .graph_progress.heads import Parent
     from .messages import Message, Properties
     from .options import PublishOptions
     from .ports import Table
@@ -50,7 +49,7 @@ async def publish_graph(graph: TaskGraph, shell: Shell, options: PublishOptions)
     _refuse_options_of_tasks(options)
     publishing = GraphPublishing(shell, graph.graph_id)
     queue = options.queue or shell.wiring.queue
-    layout = await publishing.publish(graph.plan(), queue, attempts=options.publish_attempts)
+    layout = await publishing.publish(graph.plan(), queue, options.publish_attempts)
     graph.mark_published()
     return GraphHandle(graph.graph_id, shell.wiring, shell.registry, numbers_of(layout))
 
@@ -74,7 +73,7 @@ class GraphPublishing:
         self._clock: Callable[[], float] = wiring.clock
         self._tracing = shell.tracing
 
-    async def publish(self, plan: Plan, queue: str, *, parent: Parent | None = None, attempts: int = 1) -> Layout:
+    async def publish(self, plan: Plan, queue: str, attempts: int) -> Layout:
         """Write and send a graph whose tasks go to `queue` unless they name another; sending is tried `attempts` times.
 
         Raises ArgumentError, TaskTooLarge or GraphTooLarge before anything is done; GraphConflict when another graph
@@ -83,7 +82,7 @@ class GraphPublishing:
         layout = laid_out(checked(plan, self._registry, self._clock()), queue)
         check_sizes(layout, self._transport.max_message_bytes - HEADROOM)
         with self._span(plan) as properties:
-            await self._drive(State(layout, parent, properties), attempts)
+            await self._drive(State(layout, properties=properties), attempts)
         return layout
 
     def _span(self, plan: Plan) -> AbstractContextManager[Properties]:

@@ -1,8 +1,8 @@
 """How are old graphs removed? With all their rows, a bounded number of table operations at a time.
 
 They are found in the list of graphs (`graph_progress.listing`). The head is removed after the blocks, and the place in
-the list last, so that a purge that was interrupted is made good by the next one. A graph that a node became stays as
-long as the graph of that node, which has its value.
+the list last, so that a purge that was interrupted is made good by the next one. A graph that a node became goes when
+the graph of that node is gone, which has its value.
 """
 
 from __future__ import annotations
@@ -68,17 +68,17 @@ class GraphPurge:
     async def _doomed(self, one: Listed) -> Sequence[str]:
         """The partitions of a graph that is to be removed, that of its head last; none if it is to stay."""
         head = await self._head(one.graph_id)
-        if head is None:
-            # Its publisher died, or is still at work.
-            old = one.published_at < self._before - PUBLISHER_TIME
-        else:
-            old = head.status.ended and max(head.finished_at, head.published_at) < self._before
-        if not old or (one.parent and await self._head(one.parent) is not None):
+        if not (await self._head(one.parent) is None if one.parent else self._is_old(one, head)):
             return ()
         # Whoever began a new epoch and died has left rows of the one that follows.
         epochs, blocks = (1, one.blocks) if head is None else (head.graph.epoch + 2, head.blocks)
         keys = [GraphKey(one.graph_id, epoch) for epoch in range(epochs)]
         return [*(key.block_partition(block) for key in keys for block in range(blocks)), keys[0].head_partition]
+
+    def _is_old(self, one: Listed, head: HeadRow | None) -> bool:
+        if head is None:  # its publisher died, or is still at work
+            return one.published_at < self._before - PUBLISHER_TIME
+        return head.status.ended and max(head.finished_at, head.published_at) < self._before
 
     async def _emptied(self, doomed: Sequence[str], emptied: int) -> int:
         """Go on where `emptied` are done already; how many are done now."""

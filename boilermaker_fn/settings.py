@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 
 from . import settings_problems
 from .connection_strings import host_of, shown, trimmed
@@ -28,13 +28,11 @@ def _of_the_host(variable: str) -> Any:
     return Field(default=None, validation_alias=variable)
 
 
-class Settings(BaseModel):
+class Settings(BaseModel, extra="forbid", hide_input_in_errors=True):
     """All settings, and what follows from them. What each of them means is said by users' own class, `config.Config`.
 
     Raises pydantic's ValidationError for a value of a wrong type; what contradicts is in `problems`.
     """
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     service_bus_namespace_url: str | None = None
     service_bus_connection_string: SecretStr | None = None

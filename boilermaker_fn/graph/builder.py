@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Self, TypeAlias
 
-from ..errors import GraphError
+from ..graph_errors import GraphError
 from ..task.task import Task
 from .chain import TaskChain
 from .graph import TaskGraph

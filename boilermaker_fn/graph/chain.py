@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..errors import GraphError
+from ..graph_errors import GraphError
 from .nodes import refuse_what_is_no_task
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from ..errors import GraphError
+from ..graph_errors import GraphError
 from ..ids import GraphId, new_task_id, problem_with_id
 from ..outcomes import Graphlike
 from ..task.task import Task

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..errors import GraphError
+from ..graph_errors import GraphError
 from ..ids import new_task_id
 from ..outcomes import MAP, Graphlike
 from ..task.task import Task

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..errors import GraphError
+from ..graph_errors import GraphError
 from ..task.task import Task
 from .naming import named, path_of
 

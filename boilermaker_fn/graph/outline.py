@@ -95,28 +95,23 @@ class _Lines:
 
 
 def _condition(line: _Line, lines: Sequence[_Line]) -> str:
-    each = "each " if len(line.members) > 1 and not line.run and _in_part(line, lines) else ""
     if line.guards:
-        return f"{each}if {_or([_named(one, lines[one.line]) for one in line.guards])} failed"
-    if line.parents:
-        return f"{each}after {', '.join(_named(one, lines[one.line]) for one in line.parents)}"
-    return ""
+        names = [_named(one, lines) for one in line.guards]
+        return f"{_each(line, names)}if {' or '.join(names)} failed"
+    # Whoever waits for one of a run waits for its last.
+    names = [f"#{one.line + 1}" if lines[one.line].run else _named(one, lines) for one in line.parents]
+    return f"{_each(line, names)}after {', '.join(names)}" if names else ""
 
 
-def _in_part(line: _Line, lines: Sequence[_Line]) -> bool:
-    before = (*line.guards, *line.parents)
-    return any(one.tasks < len(lines[one.line].members) and not lines[one.line].run for one in before)
-
-
-def _named(before: _Before, line: _Line) -> str:
+def _named(before: _Before, lines: Sequence[_Line]) -> str:
     name = f"#{before.line + 1}"
-    if before.tasks == len(line.members) or line.run:
+    if before.tasks == len(lines[before.line].members):
         return name
     return f"{'one' if before.tasks == 1 else before.tasks} of {name}"
 
 
-def _or(names: Sequence[str]) -> str:
-    return " or ".join(names)
+def _each(line: _Line, names: Sequence[str]) -> str:
+    return "each " if len(line.members) > 1 and not line.run and any(" of " in name for name in names) else ""
 
 
 def _title(line: _Line) -> str:

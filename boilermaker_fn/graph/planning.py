@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import GraphError
+from ..graph_errors import GraphError
 from ..task.task import Task
 from .certainty import Question, answered
 from .naming import named
@@ -125,7 +125,7 @@ class _Positions:
 
     def _position(self, task: Task, source: Task) -> int:
         position = self._of.get(source.task_id)
-        if position is None or self._tasks[position] is not source:
+        if position is None:
             raise GraphError(
                 f"{named(task)} takes the result of {named(source)}, which is not in this graph: add it",
                 [task.task_id, source.task_id],

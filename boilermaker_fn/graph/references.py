@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from ..errors import GraphError
+from ..graph_errors import GraphError
 from .naming import named
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from ..errors import GraphError
+from ..graph_errors import GraphError
 from ..task.task import Task
 from .naming import named
 from .nodes import Nodes, added_twice, both

@@ -33,7 +33,7 @@ from .heads import (
 )
 from .keys import CALLBACK, GraphKey, block_of
 from .messages import NodeMessage, node_message
-from .rows import BARRIER, NodeRow, NodeStatus, changed, ended_as, looked_at
+from .rows import BARRIER, Looked, NodeRow, NodeStatus, changed, ended_as
 
 NOT_SUCCEEDED: Final = (Where("status", "ne", NodeStatus.SUCCEEDED.value),)
 
@@ -165,8 +165,9 @@ def _look(state: State) -> Step:
 
 def _looked(state: State, event: tx.Queried) -> Step:
     visit, *rest = state.visits
-    rows = looked_at(event.entities, visit.block)
-    judgement = judged(visit.block, rows, [*visit.starts, *(rows[n] for n in visit.skipped if n in rows)])
+    seen = Looked(event.entities, visit.block)
+    skipped = [row for number in visit.skipped if (row := seen.get(number)) is not None]
+    judgement = judged(visit.block, seen, [*visit.starts, *skipped])
     if judgement.condemned:
         return _mark(state._replace(visits=(visit._replace(condemned=judgement.condemned), *rest)))
     ends = state.ends if judgement.counts is None else (*state.ends, EndRow(visit.block, judgement.counts))

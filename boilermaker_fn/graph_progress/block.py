@@ -6,13 +6,13 @@ ended would hide that a parent failed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from .children import Children, falling
 from .heads import Counts
 from .keys import block_of, place_of
-from .rows import NodeRow, NodeStatus
+from .rows import Looked, NodeRow, NodeStatus
 
 
 class Ready(NamedTuple):
@@ -48,7 +48,7 @@ class Judgement(NamedTuple):
     counts: Counts | None = None
 
 
-def judged(block: int, rows: Mapping[int, NodeRow], starts: Sequence[NodeRow]) -> Judgement:
+def judged(block: int, rows: Looked, starts: Sequence[NodeRow]) -> Judgement:
     """What follows for those that wait for `starts`, ended nodes of this block, and for those below them.
 
     `rows` are the nodes of the block that have not succeeded.
@@ -62,19 +62,26 @@ def judged(block: int, rows: Mapping[int, NodeRow], starts: Sequence[NodeRow]) -
         ready=tuple(look.ready.values()),
         arrivals=tuple(look.arrivals.values()),
         elsewhere=tuple(look.elsewhere),
-        counts=_counts(starts[0].size, rows.values()),
+        counts=_counts(starts[0].size, rows),
     )
 
 
 class _Look:
     """One walk over a block. Masks have a bit for each place."""
 
-    def __init__(self, block: int, rows: Mapping[int, NodeRow]) -> None:
+    def __init__(self, block: int, rows: Looked) -> None:
         self._block = block
         self._rows = rows
-        self._unsettled = _mask(row for row in rows.values() if not row.status.ended)
-        self._failed = _mask(row for row in rows.values() if row.status is NodeStatus.FAILED)
-        self._lost = self._failed | _mask(row for row in rows.values() if row.status is NodeStatus.SKIPPED)
+        self._unsettled = self._failed = skipped = 0
+        for number, status in rows.statuses.items():
+            place = 1 << place_of(number)
+            if not status.ended:
+                self._unsettled |= place
+            elif status is NodeStatus.FAILED:
+                self._failed |= place
+            else:
+                skipped |= place
+        self._lost = self._failed | skipped
         self._walked: set[int] = set()
         # Dictionaries, to keep the order: what follows from the same rows is always the same.
         self.condemned: dict[int, None] = {}
@@ -136,21 +143,14 @@ class _Look:
 _NEVER_RAN: Final = (NodeStatus.PENDING, NodeStatus.SKIPPED)
 
 
-def _mask(rows: Iterable[NodeRow]) -> int:
-    mask = 0
-    for row in rows:
-        mask |= 1 << place_of(row.number)
-    return mask
-
-
-def _counts(size: int, rows: Iterable[NodeRow]) -> Counts | None:
+def _counts(size: int, rows: Looked) -> Counts | None:
     failed = skipped = cancelled = 0
-    for row in rows:
-        if row.status is NodeStatus.FAILED:
+    for number, status in rows.statuses.items():
+        if status is NodeStatus.FAILED:
             failed += 1
-        elif row.status is not NodeStatus.SKIPPED:
+        elif status is not NodeStatus.SKIPPED:
             return None
-        elif row.reason:
+        elif (row := rows.get(number)) is not None and row.reason:
             cancelled += 1
         else:
             skipped += 1

@@ -194,12 +194,8 @@ def _told(state: State, event: fx.Sent) -> Step:
     return _next_graph(state)
 
 
-def _not_told(state: State, event: fx.NotAccepted) -> Step:
-    return _hold(state, event.error)
-
-
-def _cannot_be_told(state: State, event: fx.Undeliverable) -> Step:
-    return _hold(state, "; ".join(dict.fromkeys(why for _, why in event.messages)))
+def _not_told(state: State, event: fx.NotAccepted | fx.Undeliverable) -> Step:
+    return _hold(state, event.error if isinstance(event, fx.NotAccepted) else event.messages[0][1])
 
 
 def _and_graphs_of(state: State, rows: Iterable[NodeRow]) -> State:
@@ -246,6 +242,6 @@ TRANSITIONS: Final[Mapping[tuple[Phase, type], _Decide]] = {
     (Phase.MARKING, tx.Refused): _mark_refused,
     (Phase.TELLING, fx.Sent): _told,
     (Phase.TELLING, fx.NotAccepted): _not_told,
-    (Phase.TELLING, fx.Undeliverable): _cannot_be_told,
+    (Phase.TELLING, fx.Undeliverable): _not_told,
     (Phase.CONCLUDING, tx.Found): _concluded,
 }

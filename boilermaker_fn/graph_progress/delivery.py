@@ -102,10 +102,6 @@ def _found(state: State, event: tx.Found) -> Step:
         state = state._replace(task=as_registered(state.rules, task))
     if row.status.ended:
         return _follow(state, now)
-    if isinstance(task, NewerTask):
-        return newer(state, task.version, now)
-    if isinstance(task, UnreadableTask):
-        return end(state, Failed(Reason.InvalidTaskFormat, ErrorInfo(Reason.InvalidTaskFormat, task.problem)), now)
     if message.attempt != row.attempt:
         return send(state, [node_messages.current_attempt(state.delivery, message, row)], "outdated")
     if row.status is NodeStatus.WAITING:
@@ -116,12 +112,27 @@ def _found(state: State, event: tx.Found) -> Step:
 
 
 def _ours(state: State, row: NodeRow, now: float) -> Step:
-    """Nobody has claimed the node, or this message has."""
+    """Nobody has claimed the node any more, or this message has."""
     if state.aside:
         return end(state, follow_ups.given_up_by_broker(state.delivery), now)
+    if state.task is None:
+        return _unread(state, row, now)
     if row.status is NodeStatus.STARTED and row.claim == own_claim(state):
         return attempt.resolve(state._replace(claim=row.claim), now)  # the answer to our own claim was lost
     return attempt.claim(state, row, now)
+
+
+def _unread(state: State, row: NodeRow, now: float) -> Step:
+    """The task in the row is of a version that is not deployed here, or is none."""
+    task = node_messages.task_of(row)
+    if isinstance(task, NewerTask):
+        problem = (
+            f"its task is of version {task.version}, which is newer than this deployment reads: deploy, then retry"
+        )
+        failure = Failed(Reason.UnknownTask, ErrorInfo(Reason.UnknownTask, problem))
+        return put_off_or(state, now, lambda: end(state, failure, now))
+    problem = task.problem if isinstance(task, UnreadableTask) else ""
+    return end(state, Failed(Reason.InvalidTaskFormat, ErrorInfo(Reason.InvalidTaskFormat, problem)), now)
 
 
 def _claim_refused(state: State, event: tx.Refused) -> Step:
@@ -149,7 +160,7 @@ def _claimed_by_others(state: State, row: NodeRow, now: float) -> Step:
     if row.claim is not None and row.claim.sequence_number == own.sequence_number:
         return hold(state, "a later delivery of this message has claimed the node")
     if row.claimed_until < now and not state.aside:
-        return attempt.claim(state, row, now)
+        return _ours(state, row, now)
     # Never dropped because of somebody's claim: two of whom each is a zombie would drop each other's.
     return send(state, [node_messages.wake(state.delivery, message_of(state), row, now)], "claimed by another")
 
@@ -172,13 +183,12 @@ def _advanced(state: State, event: Any) -> Step:
 def _go_on_advancing(state: State, going: advance.State, effect: tx.TableEffect | None) -> Step:
     if effect is not None:
         return state._replace(phase=Phase.ADVANCING, advance=going), effect
-    row, task, delivery = row_of(state), state.task, state.delivery
+    row, delivery = row_of(state), state.delivery
     if going.phase is advance.Phase.GONE:
         return settle(state, "gone")
     messages = advance.messages(going, home=row.home, properties=follow_ups.trace_of(delivery))
-    if task is not None:
-        epoch = message_of(state).graph.epoch
-        messages += node_messages.after_end(delivery, row, task, state.rules, epoch, going.now)
+    epoch = message_of(state).graph.epoch
+    messages += node_messages.after_end(delivery, row, state.task, state.rules, epoch, going.now)
     return send(state, messages, row.status)
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from .. import follow_ups
 from ..envelopes import Newer, Unreadable, decode, outgoing
+from ..ids import TaskId
 from ..messages import DEAD_LETTER_DESCRIPTION, GIVEN_UP, Delivery, Message, carried, origin_of
 from ..outcomes import ErrorInfo, Reason
 from ..retries import RetryPolicy
@@ -76,11 +77,18 @@ def postponed(delivery: Delivery, now: float, *, claim: str, counter: str | None
     return again._replace(properties=properties)
 
 
-def after_end(delivery: Delivery, row: NodeRow, task: Task, rules: Rules, epoch: int, now: float) -> list[Message]:
-    """What an ended node leads to beside its children: a dead letter; after the callback, the tasks that follow it."""
+def after_end(
+    delivery: Delivery, row: NodeRow, task: Task | None, rules: Rules, epoch: int, now: float
+) -> list[Message]:
+    """What an ended node leads to beside its children: a dead letter; after the callback, the tasks that follow it.
+
+    `task` None: it cannot be read here.
+    """
+    if task is None:
+        task = Task.model_construct(task_id=TaskId(row.task_id), function_name=row.function)
     ended = _terminal(row, task, epoch)
     messages = []
-    if row.status is NodeStatus.FAILED and task.should_dead_letter:
+    if row.status is NodeStatus.FAILED and ended.status.failed and task.should_dead_letter:
         queue, limit = rules.dead_letter_queue, rules.message_limit
         messages.append(follow_ups.letter_of(_with_task(delivery, row), task, ended, now, queue=queue, limit=limit))
     if row.status is not NodeStatus.SKIPPED:

@@ -15,7 +15,7 @@ def opened(rules: Rules, delivery: Delivery) -> tuple[Any, Any]:
     """The machine's `step`, and the state to begin with."""
     message = decoded(delivery.body)
     if isinstance(message, WatchMessage):
-        from . import watchdog
+        from . import watch_state, watchdog
 
-        return watchdog.step, watchdog.State(rules, delivery, message)
+        return watchdog.step, watch_state.State(rules, delivery, message)
     return node_delivery.step, State(rules, delivery)

@@ -63,41 +63,58 @@ class Lost(NamedTuple):
 
 def seen_in(entities: tuple[Entity, ...], block: int) -> tuple[Seen, ...]:
     """The nodes in rows of a block, which were selected as WATCHED."""
-    return tuple(_seen(row) for row in nodes_in(entities, block).values())
+    return tuple(seen(row) for row in nodes_in(entities, block).values())
 
 
-def lost(seen: Iterable[Seen], settled: Iterable[int], now: float) -> Lost:
+def seen(row: NodeRow) -> Seen:
+    """What counts of a node."""
+    heirs = tuple(Heirs(child.numbers, child.guard) for child in row.children)
+    handler = row.guarded is not None
+    return Seen(row.number, row.status, row.attempt, row.due, row.claimed_until, handler, row.sent, heirs)
+
+
+def lost(nodes: Iterable[Seen], settled: Iterable[int], now: float) -> Lost:
     """What to do for a graph that runs; `settled` are blocks that have ended and no row says so."""
-    seen = tuple(seen)
-    around = _around(seen)
+    nodes = tuple(nodes)
+    around = _around(nodes)
     ready: list[Ready] = []
     ended = dict.fromkeys(block * BLOCK for block in settled)
     unneeded = []
-    for one in seen:
-        if one.status is NodeStatus.PENDING:
-            if one.number in around.condemned:
-                ended[around.condemned[one.number]] = None
-            elif one.number in around.waiting or one.due > now:
-                continue
-            elif one.handler and one.number not in around.failed:
-                unneeded.append(one.number)
-            else:
-                ready.append(_ready(one))
-        elif one.status is NodeStatus.WAITING or (one.status is NodeStatus.STARTED and one.claimed_until < now):
-            ready.append(_ready(one))
+    for one in nodes:
+        if one.number in around.condemned and one.status is NodeStatus.PENDING:
+            ended[around.condemned[one.number]] = None
+        elif one.number in around.waiting or (begun := overdue(one, now)) is None:
+            continue
+        elif one.handler and one.status is NodeStatus.PENDING and one.number not in around.failed:
+            unneeded.append(one.number)
+        else:
+            ready.append(begun)
     return Lost(tuple(ready), tuple(ended), tuple(unneeded))
 
 
-def for_good(seen: Iterable[Seen]) -> frozenset[int]:
+def overdue(one: Seen, now: float) -> Ready | None:
+    """A node for which a message should be on its way, if it waits for no other: pending and due, or nobody's claim."""
+    child = one.sent or Children(one.number)
+    if one.status is NodeStatus.PENDING and one.due <= now:
+        begun = one.attempt > 1
+    elif one.status is NodeStatus.WAITING or (one.status is NodeStatus.STARTED and one.claimed_until < now):
+        begun = True
+    else:
+        return None
+    # What was to be waited for before the first attempt is not waited for again.
+    return Ready(one.number, child._replace(delay=0.0, eta=0.0) if begun else child, one.attempt)
+
+
+def for_good(nodes: Iterable[Seen]) -> frozenset[int]:
     """Those that were skipped and will be in any other attempt at the graph: nothing that failed is the reason."""
-    by_number = {one.number: one for one in seen}
+    by_number = {one.number: one for one in nodes}
     guards = Counter(number for one in by_number.values() for number in one.guarding)
     following = [one.number for one in by_number.values() if one.handler and not guards[one.number]]
     found: set[int] = set()
     while following:
         number = following.pop()
-        if number in found:
-            continue
+        if number in found or number not in by_number:
+            continue  # a handler can have succeeded in an epoch before this one
         found.add(number)
         one = by_number[number]
         guards.subtract(one.guarding)
@@ -106,11 +123,11 @@ def for_good(seen: Iterable[Seen]) -> frozenset[int]:
     return frozenset(found)
 
 
-def first(seen: Iterable[Seen]) -> frozenset[int]:
+def first(nodes: Iterable[Seen]) -> frozenset[int]:
     """Those that can run at once when a graph is begun anew: all that they wait for has succeeded."""
-    seen = tuple(seen)
-    waiting = {number for one in seen for number in one.children}
-    return frozenset(one.number for one in seen if not one.handler and one.number not in waiting)
+    nodes = tuple(nodes)
+    waiting = {number for one in nodes for number in one.children}
+    return frozenset(one.number for one in nodes if not one.handler and one.number not in waiting)
 
 
 def message(graph: GraphKey, ready: Ready, *, home: str, now: float, generation: int = 0) -> Message:
@@ -129,11 +146,11 @@ class _Around(NamedTuple):
     failed: Collection[int]
 
 
-def _around(seen: Iterable[Seen]) -> _Around:
+def _around(nodes: Iterable[Seen]) -> _Around:
     waiting: set[int] = set()
     condemned: dict[int, int] = {}
     failed: set[int] = set()
-    for one in seen:
+    for one in nodes:
         if not one.status.ended:
             waiting.update(one.children, one.guarding)
             continue
@@ -141,16 +158,3 @@ def _around(seen: Iterable[Seen]) -> _Around:
         if one.status is NodeStatus.FAILED:
             failed.update(one.guarding)
     return _Around(waiting, condemned, failed)
-
-
-def _seen(row: NodeRow) -> Seen:
-    heirs = tuple(Heirs(child.numbers, child.guard) for child in row.children)
-    handler = row.guarded is not None
-    return Seen(row.number, row.status, row.attempt, row.due, row.claimed_until, handler, row.sent, heirs)
-
-
-def _ready(one: Seen) -> Ready:
-    child = one.sent or Children(one.number)
-    if one.status is not NodeStatus.PENDING or one.attempt > 1:
-        child = child._replace(delay=0.0, eta=0.0)  # it has begun: that was waited for
-    return Ready(one.number, child, one.attempt)

@@ -18,7 +18,6 @@ from .. import effects as fx
 from .. import table_effects as tx
 from ..entities import Insert, Operation, in_transactions
 from ..errors import IllegalTransition
-from ..messages import Message
 from . import readiness, renewing
 from .advance import NOT_SUCCEEDED
 from .block import Ready
@@ -227,24 +226,17 @@ def _switched(state: State, event: tx.Written) -> Step:
     graph, home = _new(state), _head(state).queue
     messages = tuple(readiness.message(graph, ready, home=home, now=event.now) for ready in state.ready)
     # Of a cancelled graph all can have succeeded; then one of them sees to its end.
-    return _send(state, messages or (node_message(NodeMessage(graph, 0), queue=home),))
-
-
-def _send(state: State, messages: tuple[Message, ...]) -> Step:
+    messages = messages or (node_message(NodeMessage(graph, 0), queue=home),)
     return state._replace(phase=Phase.STARTING), fx.Send(messages)
 
 
-def _started(state: State, event: fx.Sent) -> Step:
-    return _reopened(state)
-
-
-def _not_started(state: State, event: fx.NotAccepted) -> Step:
-    return _reopened(state)  # the watchdog sends what is missing
+def _started(state: State, event: fx.Sent | fx.NotAccepted) -> Step:
+    return _reopened(state)  # what was not sent the watchdog sends
 
 
 def _cannot_be_started(state: State, event: fx.Undeliverable) -> Step:
     # What no queue takes the watchdog tells its node.
-    return _send(state, event.left) if event.left else _reopened(state)
+    return (state, fx.Send(event.left)) if event.left else _reopened(state)
 
 
 def _reopened(state: State) -> Step:
@@ -262,12 +254,8 @@ def _hold(state: State, why: str) -> Step:
     return state._replace(phase=Phase.HELD), fx.Hold(why)
 
 
-def _not_announced(state: State, event: fx.NotAccepted) -> Step:
-    return _hold(state, event.error)
-
-
-def _cannot_be_announced(state: State, event: fx.Undeliverable) -> Step:
-    return _hold(state, "; ".join(dict.fromkeys(why for _, why in event.messages)))
+def _not_announced(state: State, event: fx.NotAccepted | fx.Undeliverable) -> Step:
+    return _hold(state, event.error if isinstance(event, fx.NotAccepted) else event.messages[0][1])
 
 
 def _new(state: State) -> GraphKey:
@@ -296,7 +284,7 @@ TRANSITIONS: Final[Mapping[tuple[Phase, type], _Decide]] = {
     (Phase.READING, tx.Found): _found,
     (Phase.ANNOUNCING, fx.Sent): _announced,
     (Phase.ANNOUNCING, fx.NotAccepted): _not_announced,
-    (Phase.ANNOUNCING, fx.Undeliverable): _cannot_be_announced,
+    (Phase.ANNOUNCING, fx.Undeliverable): _not_announced,
     (Phase.LOOKING, tx.Queried): _looked,
     (Phase.COPYING, tx.Queried): _copied,
     (Phase.RECALLING, tx.Found): _recalled,
@@ -306,6 +294,6 @@ TRANSITIONS: Final[Mapping[tuple[Phase, type], _Decide]] = {
     (Phase.SWITCHING, tx.Written): _switched,
     (Phase.SWITCHING, tx.Refused): _switch_refused,
     (Phase.STARTING, fx.Sent): _started,
-    (Phase.STARTING, fx.NotAccepted): _not_started,
+    (Phase.STARTING, fx.NotAccepted): _started,
     (Phase.STARTING, fx.Undeliverable): _cannot_be_started,
 }

@@ -193,25 +193,36 @@ def nodes_in(entities: tuple[Entity, ...], block: int) -> dict[int, NodeRow]:
     return {number: node_row(entity, number) for number, entity in zip(numbers, entities, strict=True)}
 
 
-def looked_at(entities: tuple[Entity, ...], block: int) -> dict[int, NodeRow]:
-    """The same for rows of which what BARRIER names was selected: every node that ends looks at its whole block."""
-    found = {}
-    for entity in entities:
-        values, number = entity.values, number_at(block, entity.row)
-        try:
-            found[number] = NodeRow(
-                number,
-                NodeStatus(_text(values, "status")),
-                whole(values, "attempt", 1),
-                due=seconds(values, "due"),
-                size=whole(values, "size", 1),
-                children=decoded(joined(values, "children")),
-                reason=_text(values, "reason"),
-                etag=entity.etag,
-            )
-        except (ValueError, TypeError) as error:
-            raise _unreadable(entity, error) from None
-    return found
+class Looked:
+    """The nodes of a block that have not succeeded, of which what BARRIER names was selected.
+
+    Every node that ends looks at its whole block, and few of the others matter to it: those are read when they are
+    asked for. Raises StoreUnavailable as `node_row` does.
+    """
+
+    def __init__(self, entities: tuple[Entity, ...], block: int) -> None:
+        self._entities = {number_at(block, entity.row): entity for entity in entities}
+        self._read: dict[int, NodeRow] = {}
+        self.statuses = {number: _status(entity) for number, entity in self._entities.items()}
+
+    def get(self, number: int) -> NodeRow | None:
+        """A node; None if it has succeeded, or lies elsewhere."""
+        entity = self._entities.get(number)
+        if entity is None:
+            return None
+        if number not in self._read:
+            self._read[number] = node_row(entity, number)
+        return self._read[number]
+
+
+def _status(entity: Entity) -> NodeStatus:
+    status = _STATUSES.get(entity.values.get("status"))
+    if status is None:
+        raise _unreadable(entity, ValueError("status"))
+    return status
+
+
+_STATUSES: Final[Mapping[object, NodeStatus]] = {status.value: status for status in NodeStatus}
 
 
 def chunked(name: str, data: bytes) -> dict[str, Value]:

@@ -8,6 +8,7 @@ import json
 import operator
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from ..entities import (
@@ -63,7 +64,7 @@ class LocalTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._decoded = _Decoded()
+        self._remembered = _Remembered()
 
     async def close(self) -> None:
         """Finish what was begun and close the file; used again, the table opens it again."""
@@ -98,7 +99,7 @@ class LocalTable:
         check_query(where, limit)
         start = first if continuation is None else continuation
         return await self._database.read(
-            lambda connection: _page(connection, self._decoded, partition, start, before, where, select, limit)
+            lambda connection: _page(connection, self._remembered, partition, start, before, where, select, limit)
         )
 
     async def write(self, operations: Sequence[Operation]) -> list[str]:
@@ -108,31 +109,33 @@ class LocalTable:
         return await self._database.write(lambda connection: _write(connection, operations, encoded))
 
 
-class _Decoded:
-    """Rows that were decoded, by ETag: no two writes have the same. Many queries look at the same rows again."""
+class _Remembered:
+    """What rows were to queries like this one, by ETag: no two writes have the same. Many look at the same again."""
 
     def __init__(self) -> None:
-        self._values: dict[str, dict[str, Value]] = {}
+        self._queries: dict[object, dict[str, Entity | None]] = {}
 
-    def values(self, etag: str, properties: str) -> dict[str, Value]:
-        """The properties of a row; not to be changed."""
-        values = self._values.get(etag)
-        if values is None:
-            values = _decoded(properties)
-            if len(properties) <= _REMEMBERED_BYTES:
-                if len(self._values) >= _REMEMBERED_ROWS:
-                    self._values.clear()
-                self._values[etag] = values
-        return values
+    def of(self, where: Sequence[Where], select: Sequence[str] | None) -> dict[str, Entity | None]:
+        """The rows as they were handed out, None for those that were not; to be looked up, and added to."""
+        key = tuple((one, type(one.value)) for one in where), None if select is None else tuple(select)
+        rows = self._queries.get(key)
+        if rows is None:
+            if len(self._queries) == _REMEMBERED_QUERIES:
+                self._queries.clear()
+            rows = self._queries[key] = {}
+        elif len(rows) >= _REMEMBERED_ROWS:
+            rows.clear()
+        return rows
 
 
+_REMEMBERED_QUERIES: Final = 16
 _REMEMBERED_ROWS: Final = 2048
 _REMEMBERED_BYTES: Final = 8192
 
 
 def _page(
     connection: sqlite3.Connection,
-    decoded: _Decoded,
+    remembered: _Remembered,
     partition: str,
     start: str,
     before: str | None,
@@ -144,6 +147,7 @@ def _page(
         rows = connection.execute(_QUERY, (partition, start))
     else:
         rows = connection.execute(_QUERY_BEFORE, (partition, start, before))
+    known = remembered.of(where, select)
     entities: list[Entity] = []
     size = 0
     continuation = None
@@ -152,9 +156,14 @@ def _page(
             continuation = row
             break
         size += len(properties)
-        values = decoded.values(etag, properties)
-        if all(_matches(values, condition) for condition in where):
-            entities.append(Entity(partition, row, _selected(values, select), etag))
+        if etag in known:
+            entity = known[etag]
+        else:
+            entity = _found(partition, row, etag, properties, where, select)
+            if len(properties) <= _REMEMBERED_BYTES:
+                known[etag] = entity
+        if entity is not None:
+            entities.append(entity)
     rows.close()
     return Page(entities, continuation)
 
@@ -205,8 +214,18 @@ def _entity(partition: str, row: str, etag: str, properties: str, select: Sequen
     return Entity(partition, row, _selected(_decoded(properties), select), etag)
 
 
-def _selected(values: dict[str, Value], select: Sequence[str] | None) -> Mapping[str, Value]:
-    return dict(values) if select is None else {name: values[name] for name in select if name in values}
+def _found(
+    partition: str, row: str, etag: str, properties: str, where: Sequence[Where], select: Sequence[str] | None
+) -> Entity | None:
+    """The row if it meets all conditions; not to be changed, for others get the same one."""
+    values = _decoded(properties)
+    if not all(_matches(values, condition) for condition in where):
+        return None
+    return Entity(partition, row, MappingProxyType(_selected(values, select)), etag)
+
+
+def _selected(values: dict[str, Value], select: Sequence[str] | None) -> dict[str, Value]:
+    return values if select is None else {name: values[name] for name in select if name in values}
 
 
 def _matches(values: Mapping[str, Value], condition: Where) -> bool:

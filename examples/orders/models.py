@@ -101,3 +101,34 @@ class Shipment(BaseModel):
     tracking: str
     courier: Courier
     ship_by: datetime.date
+
+
+class Sale(BaseModel):
+    """A parcel that was paid for and is under way."""
+
+    order_id: str
+    amount: Decimal
+    currency: Currency
+
+
+class Region(BaseModel):
+    """A country, and what was sold there today."""
+
+    country: str
+    sales: list[Sale]
+
+
+class RegionReport(BaseModel):
+    """One region's day."""
+
+    country: str
+    parcels: int
+    takings: dict[Currency, Decimal]
+
+
+class DayReport(BaseModel):
+    """The whole day; the region with the most parcels is first."""
+
+    parcels: int
+    takings: dict[Currency, Decimal]
+    regions: list[RegionReport]

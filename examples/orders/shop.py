@@ -39,6 +39,10 @@ class NotAnOrder(ValueError):
     """A row of the file cannot be read as an order."""
 
 
+class OutOfPaper(Exception):
+    """Somebody has to walk to the printer."""
+
+
 class NobodyHome(Exception):
     """An error of the nastier kind: asking what it says fails too."""
 
@@ -79,12 +83,21 @@ class Couriers:
         return shipment
 
 
+class Printer:
+    """Prints, when there is paper. Nobody ever refills it."""
+
+    def print(self, text: str) -> None:
+        """Raises OutOfPaper."""
+        raise OutOfPaper(f"no paper for {len(text)} characters")
+
+
 class Shop:
     """The state every task function gets."""
 
     def __init__(self) -> None:
         self.bank = Bank()
         self.couriers = Couriers()
+        self.printer = Printer()
 
     def risk(self, order: Order) -> int:
         """How risky an order is, from 0 to 100. Blocks, as old libraries do."""

@@ -1,5 +1,7 @@
 """Which tasks does the shop run? From an order to a parcel: screen, charge, invoice, ship, and what follows.
 
+What it does at the end of the day stands in closing.py.
+
 `app` is what a worker and a Function App serve. Importing this module connects to nothing.
 """
 
@@ -14,6 +16,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from boilermaker_fn import Boilermaker, RetryException, RetryPolicy, Task
 from boilermaker_fn.failure import TaskFailureResult, TaskFailureResultType
 
+from . import closing
 from .models import BadRow, Currency, Invoice, Order, Payment, Shipment
 from .shop import BankBusy, FraudSuspected, NotAnOrder, Shop
 
@@ -93,6 +96,9 @@ async def notify(shop: Shop, order_id: str, text: str) -> str:
 async def set_aside(shop: Shop, row: BadRow) -> None:
     """A row that is no order: it fails with what is wrong, and waits for a human among the dead letters."""
     raise NotAnOrder(row.problem)
+
+
+app.register_many_async(closing.TASKS)
 
 
 def fulfilment(order: Order, run: str) -> Task:

@@ -2,93 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from boilermaker_fn import Boilermaker, RetryException, RetryPolicy, Task
-from boilermaker_fn.entities import Entity, Operation, Page
-from boilermaker_fn.local import LocalEngine
-from boilermaker_fn.messages import DEAD_LETTER_REASON, Message
-from boilermaker_fn.ports import Inbox, Table, Transport
+from boilermaker_fn.messages import DEAD_LETTER_REASON
 from boilermaker_fn.results import ResultStore
 from boilermaker_fn.wiring import Wiring
+from tests.budget.counted import Cost, CountedEngine, budget
 from tests.stage import LAKE, QUEUE, ManualClock, Stage
 
-BUDGET = Path(__file__).parents[2] / "docs" / "budget.md"
-
-
-@dataclass
-class Cost:
-    """Operations on ports, in the order of the columns in the table."""
-
-    sends: int = 0
-    messages: int = 0
-    reads: int = 0
-    writes: int = 0
-
-    def __sub__(self, other: Cost) -> Cost:
-        return Cost(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
-
-
-class CountedTransport:
-    """Counts what is sent."""
-
-    def __init__(self, transport: Transport, cost: Cost) -> None:
-        self._transport = transport
-        self._cost = cost
-
-    @property
-    def max_message_bytes(self) -> int:
-        return self._transport.max_message_bytes
-
-    async def send(self, messages: Sequence[Message], *, numbered: bool = False) -> Mapping[str, int]:
-        self._cost.sends += 1
-        self._cost.messages += len(messages)
-        return await self._transport.send(messages, numbered=numbered)
-
-
-class CountedTable:
-    """Counts what is read and written; a query is a read."""
-
-    def __init__(self, table: Table, cost: Cost) -> None:
-        self._table = table
-        self._cost = cost
-
-    async def read(self, partition: str, row: str, select: Sequence[str] | None = None) -> Entity | None:
-        self._cost.reads += 1
-        return await self._table.read(partition, row, select)
-
-    async def query(self, partition: str, **conditions: Any) -> Page:
-        self._cost.reads += 1
-        return await self._table.query(partition, **conditions)
-
-    async def write(self, operations: Sequence[Operation]) -> list[str]:
-        self._cost.writes += 1
-        return await self._table.write(operations)
-
-
-class CountedEngine:
-    """An engine in memory whose every operation is counted."""
-
-    def __init__(self, clock: ManualClock, cost: Cost) -> None:
-        self._engine = LocalEngine(None, clock=clock)
-        assert self._engine.table is not None
-        self.name = "memory"
-        self.transport = CountedTransport(self._engine.transport, cost)
-        self.table = CountedTable(self._engine.table, cost)
-
-    def inbox(self, queue: str) -> Inbox:
-        return self._engine.inbox(queue)
-
-    async def holds(self, queue: str, task_id: str) -> bool:
-        return await self._engine.holds(queue, task_id)
-
-    async def close(self) -> None:
-        await self._engine.close()
+HEADING = "# What things cost"
 
 
 class Till:
@@ -138,9 +64,7 @@ class Till:
         return await self.cost_of(self.delivered(ending, after))
 
     async def cost_of(self, work: Awaitable[Any]) -> Cost:
-        before = replace(self.spent)
-        await work
-        return self.spent - before
+        return await self.spent.of(work)
 
     async def delivered(self, ending: str, after: float) -> None:
         self.clock.now += after
@@ -240,21 +164,14 @@ LINES: dict[str, tuple[Spend, bool]] = {
 }
 
 
-def budget() -> dict[str, Cost]:
-    """The table in docs/budget.md."""
-    lines = [line for line in BUDGET.read_text().splitlines() if line.startswith("| ")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
-    return {name: Cost(*map(int, numbers)) for name, *numbers in cells}
-
-
-@pytest.mark.parametrize("line", budget())
+@pytest.mark.parametrize("line", budget(HEADING))
 async def test_it_costs_what_the_table_says(line: str) -> None:
     spend, keeps_rows = LINES[line]
     till = Till(keeps_rows)
     with till.app.shell.rewired(till.wiring):
-        assert await spend(till) == budget()[line]
+        assert await spend(till) == budget(HEADING)[line]
         await till.wiring.engine.close()
 
 
 def test_the_table_and_the_test_have_the_same_lines() -> None:
-    assert list(budget()) == list(LINES)
+    assert list(budget(HEADING)) == list(LINES)

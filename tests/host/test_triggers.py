@@ -137,6 +137,10 @@ print(*[name for name in {costly} if name in sys.modules])
     return ran.stdout.split()
 
 
+DEPLOYED = {
+    "ServiceBusConnection__fullyQualifiedNamespace": "shop.servicebus.windows.net",
+    "AzureWebJobsStorage__accountName": "shop",
+}
 SDKS = ("azure.servicebus", "azure.identity", "azure.data", "azure.core", "aiohttp", "opentelemetry")
 
 
@@ -150,13 +154,15 @@ def test_an_app_without_structlog_runs_without_it() -> None:
 
 
 def test_until_it_is_used_no_sdk_is_imported_where_it_is_configured() -> None:
-    settings = {
-        "ServiceBusConnection__fullyQualifiedNamespace": "shop.servicebus.windows.net",
-        "AzureWebJobsStorage__accountName": "shop",
-    }
     made = "app.shell.runner()"
-    assert imported(*SDKS, after=made, **settings) == []
-    assert imported("boilermaker_fn.service_bus", "boilermaker_fn.tables", after=made, **settings) != []
+    assert imported(*SDKS, after=made, **DEPLOYED) == []
+    assert imported("boilermaker_fn.service_bus", "boilermaker_fn.tables", after=made, **DEPLOYED) != []
+
+
+@pytest.mark.parametrize("settings", [DEPLOYED, {}], ids=["deployed", "embedded"])
+def test_settings_are_read_without_the_class_for_code_that_gives_some(settings: dict[str, str]) -> None:
+    costly = ("pydantic_settings", "boilermaker_fn.config", "boilermaker_fn.settings")
+    assert imported(*costly, after="app.shell.runner()", **settings) == ["boilermaker_fn.settings"]
 
 
 def test_without_azure_functions_the_error_is_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ def mypy_errors(path: Path) -> dict[int, str]:
 
 def pyright_errors(path: Path) -> dict[int, str]:
     """The errors pyright finds, by line. It is a Node program that its package fetches once."""
-    run = _run("pyright", "--outputjson", str(path))
+    run = _run("pyright", "--outputjson", "--pythonpath", sys.executable, str(path))
     try:
         found = json.loads(run.stdout)["generalDiagnostics"]
     except ValueError:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from boilermaker_fn.errors import BoilermakerAppException, GraphError
+from boilermaker_fn.errors import BoilermakerAppException
+from boilermaker_fn.graph_errors import GraphError
 from boilermaker_fn.task import LAST_ADDED, Task, TaskChain, TaskGraph, TaskGraphBuilder
 
 
@@ -297,7 +298,7 @@ def test_by_hand_a_task_is_added_once() -> None:
         lambda: graph.add_failure_callback("h", a),
         lambda: graph.add_all_failed_callback(y),
     ):
-        with pytest.raises(GraphError, match="already|cannot both"):
+        with pytest.raises(GraphError, match=r"already|cannot both"):
             add()
     graph.add_task(b, ["a"])
     assert edges(graph) == {"a": "", "h": "!a", "b": "a"}
@@ -340,11 +341,11 @@ def test_a_hundred_thousand_side_by_side() -> None:
     assert len(by_id["l"].parents) == len(by_id["h"].guards) == 100_000
 
 
-def test_a_hundred_thousand_chains_gather() -> None:
+def test_many_chains_gather() -> None:
     builder = TaskGraphBuilder()
-    for task in many(100_000):
+    for task in many(20_000):
         builder.add_chain(TaskChain(task), depends_on=None)
-    assert len(builder.then(*tasks("l")).build().plan().steps[-1].parents) == 100_000
+    assert len(builder.then(*tasks("l")).build().plan().steps[-1].parents) == 20_000
 
 
 def test_layers_share_what_they_wait_for() -> None:

@@ -14,9 +14,9 @@ from boilermaker_fn.entities import ANY_ETAG, Delete, Entity, Insert, Merge, Ope
 from boilermaker_fn.graph.builder import TaskGraphBuilder
 from boilermaker_fn.graph.graph import TaskGraph
 from boilermaker_fn.graph_errors import GraphNotFound
-from boilermaker_fn.graph_progress.heads import Counts, EndRow, GraphStatus, Parent, arrival_inserted, end_inserted
+from boilermaker_fn.graph_progress.heads import Counts, EndRow, GraphStatus, arrival_inserted, end_inserted
 from boilermaker_fn.graph_progress.keys import GraphKey
-from boilermaker_fn.graph_publishing import GraphPublishing
+from boilermaker_fn.graph_progress.listing import address_of
 from boilermaker_fn.local import LocalEngine
 from boilermaker_fn.local.table import LocalTable
 from tests.stage import ManualClock, Stage, staged
@@ -138,9 +138,9 @@ async def test_a_graph_that_a_node_became_stays_as_long_as_the_graph_of_that_nod
     engine = Rows(clock)
     async with staged(app, engine=engine, clock=clock) as stage:
         await app.publish_graph(graph("outer"))
-        parent = Parent(GraphKey("outer"), 0, 1, stage.wiring.queue)
-        below = GraphPublishing(app.shell, "below")
-        await below.publish(graph("below").plan(), stage.wiring.queue, parent=parent)
+        await app.publish_graph(graph("below"))
+        assert engine.table is not None
+        await engine.table.write([Merge(Entity(*address_of("below"), {"parent": "outer"}, ANY_ETAG))])
         await end(stage, "below")
         clock.now += 2 * DAY.total_seconds()
         assert await purge() == 0

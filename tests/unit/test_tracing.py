@@ -12,6 +12,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from boilermaker_fn import Boilermaker, RetryException, RetryPolicy
+from boilermaker_fn.graph.builder import TaskGraphBuilder
+from boilermaker_fn.messages import TRACEPARENT
 from tests.stage import Stage, staged
 
 PROVIDER = TracerProvider()
@@ -121,3 +123,16 @@ async def test_without_tracing_nothing_is_sent_along(stage: Stage, spans: InMemo
     assert dict(message.properties) == {}
     await stage.play()
     assert spans.get_finished_spans() == ()
+
+
+async def test_a_graph_is_published_in_one_span_whose_trace_its_roots_carry(
+    traced: Stage, spans: InMemorySpanExporter
+) -> None:
+    tasks = [traced.app.create_task(work(traced)) for _ in range(3)]
+    await traced.app.publish_graph(TaskGraphBuilder().parallel(*tasks).build(graph_id="g"))
+    (published,) = named(spans, "boilermaker.publish-graph")
+    assert published.kind is SpanKind.PRODUCER
+    assert published.attributes == {"task.graph_id": "g", "graph.tasks": 3}
+    trace_id, span_id = format(published.context.trace_id, "032x"), format(published.context.span_id, "016x")
+    roots = [message for message in await traced.waiting() if "/w" not in message.message_id]
+    assert [str(root.properties[TRACEPARENT])[3:52] for root in roots] == [f"{trace_id}-{span_id}"] * 3

@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import click
@@ -23,6 +23,8 @@ from ..exits import INTERRUPTED, NOT_ENDED, OK
 from ..output import console, print_json
 from ..places import json_option
 from . import engines, example, runs
+from .closing import Closing
+from .counting import Operations, counted
 from .ledger import Case, Ledger
 from .progress import Bars, Lines, Progress
 from .report import Report
@@ -55,8 +57,8 @@ def demo(file: Path, engine: str, verbose: bool, as_json: bool) -> None:
     """Run a shop: some 300 orders, with retries, time-outs, crashes, refunds and bad rows.
 
     Each order of examples/orders is published and run by a real worker on the embedded engine, in less than half a
-    minute and without Azure; with `--engine emulator` through the Service Bus SDK. At the end every row of the file
-    has succeeded or failed, and the reason is said. After Ctrl-C the same command goes on where it was; after a
+    minute and without Azure; with `--engine emulator` through the Service Bus SDK. When all have ended, a graph of
+    tasks makes the day's report. At the end every row of the file has succeeded or failed, and the reason is said. After Ctrl-C the same command goes on where it was; after a
     finished run the next one starts clean.
 
     The exit code is 0 when all rows are accounted for, 3 when some have not ended, 130 after Ctrl-C.
@@ -71,22 +73,33 @@ def demo(file: Path, engine: str, verbose: bool, as_json: bool) -> None:
 async def _demo(file: Path, engine: str, verbose: bool, as_json: bool) -> int:
     app: Boilermaker = example.tasks().app
     async with engines.ground(engine, file) as ground:
-        with app.shell.rewired(ground.wiring):
-            return await _run(app, ground, file, engine, verbose, as_json)
+        operations = Operations()
+        with app.shell.rewired(counted(ground.wiring, ground.table, operations)):
+            return await _run(app, ground, operations, file, engine, verbose, as_json)
 
 
-async def _run(app: Boilermaker, ground: engines.Ground, file: Path, engine: str, verbose: bool, as_json: bool) -> int:
+async def _run(
+    app: Boilermaker,
+    ground: engines.Ground,
+    operations: Operations,
+    file: Path,
+    engine: str,
+    verbose: bool,
+    as_json: bool,
+) -> int:
     began = time.monotonic()
     run = await runs.begin(ground.table)
     ledger = Ledger(_cases(run), ResultStore(ground.table))
+    closing = Closing(app, ground.wiring, run, ledger, operations)
     click.echo(f"{run.story} ({len(ledger.cases)} rows, tasks in {ground.place})", err=as_json)
     progress = _progress(ledger, plain=verbose, stderr=as_json)
     with progress:
-        interrupted = await _work(app, ledger, progress)
-    done = len(ledger.ended) == len(ledger.cases)
+        interrupted = await _work(app, ledger, closing, progress)
+    done = closing.ended
     if done:
         await runs.finish(ground.table, run)
-    report = Report(run, file, engine, ledger, await _dead_letters(ground.wiring, run), time.monotonic() - began)
+    letters = await _dead_letters(ground.wiring, run)
+    report = Report(run, file, engine, ledger, closing, letters, time.monotonic() - began)
     if as_json:
         print_json(report.as_json())
     elif done:
@@ -112,7 +125,7 @@ def _progress(ledger: Ledger, *, plain: bool, stderr: bool) -> Progress:
     return Bars(ledger, screen) if screen.is_terminal and not plain else Lines(ledger, stderr=stderr)
 
 
-async def _work(app: Boilermaker, ledger: Ledger, progress: Progress) -> bool:
+async def _work(app: Boilermaker, ledger: Ledger, closing: Closing, progress: Progress) -> bool:
     """Publish, run, and follow, until all has ended or nothing moves any more. True if that was cut short."""
     interrupted = asyncio.Event()
     with _signals_set(interrupted):
@@ -122,24 +135,38 @@ async def _work(app: Boilermaker, ledger: Ledger, progress: Progress) -> bool:
         worker = app.worker(concurrency=_CONCURRENCY, grace=_GRACE)
         await worker.start()
         try:
-            await _follow(ledger, progress, interrupted)
+            if await _followed(ledger, progress, interrupted):
+                await closing.begin()
+                await _moved_to(closing.look, interrupted)
         finally:
             await worker.stop()
         progress.tell(await ledger.look())
     return interrupted.is_set()
 
 
-async def _follow(ledger: Ledger, progress: Progress, interrupted: asyncio.Event) -> None:
-    moved = time.monotonic()
-    while len(ledger.ended) < len(ledger.cases) and time.monotonic() - moved < _PATIENCE:
+async def _followed(ledger: Ledger, progress: Progress, interrupted: asyncio.Event) -> bool:
+    async def look() -> tuple[bool, bool]:
         news = await ledger.look()
         progress.tell(news)
+        return bool(news), len(ledger.ended) == len(ledger.cases)
+
+    return await _moved_to(look, interrupted)
+
+
+async def _moved_to(look: Callable[[], Awaitable[tuple[bool, bool]]], interrupted: asyncio.Event) -> bool:
+    """Look (is there news, and has all ended?) until all has ended, or nothing moves; whether it has."""
+    moved = time.monotonic()
+    while time.monotonic() - moved < _PATIENCE:
+        news, ended = await look()
+        if ended:
+            return True
         if news:
             moved = time.monotonic()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_BETWEEN_LOOKS):
                 await interrupted.wait()
-                return
+                return False
+    return False
 
 
 @contextlib.contextmanager

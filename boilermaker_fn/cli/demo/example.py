@@ -24,6 +24,11 @@ def reading() -> ModuleType:
     return _module("reading")
 
 
+def closing() -> ModuleType:
+    """The module `closing` of the example. Raises as `tasks` does."""
+    return _module("closing")
+
+
 def _module(name: str) -> ModuleType:
     if (_PACKAGE / "examples" / "orders").is_dir():
         return importlib.import_module(f"boilermaker_fn.examples.orders.{name}")

@@ -1,4 +1,4 @@
-"""What does the demo say at the end? Every order that failed, the dead letters, the outcomes, and the sum."""
+"""What does the demo say at the end? Every order that failed, dead letters, outcomes, the day's report, the sum."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ...messages import DEAD_LETTER_REASON, Delivery
 from ...task.result import TerminalRow
 from ..deadletters import summary_of
 from ..output import print_table
+from .closing import Closing
 from .engines import LOCAL
 from .ledger import Case, Ledger
 from .runs import Run
@@ -28,6 +29,7 @@ class Report:
     file: Path
     engine: str
     ledger: Ledger
+    closing: Closing
     dead_letters: Sequence[Delivery]
     seconds: float
 
@@ -47,6 +49,7 @@ class Report:
             "seconds": round(self.seconds, 3),
             "outcomes": [dict(zip(_KEYS, outcome, strict=True)) for outcome in _outcomes(self.ledger)],
             "orders": [_order(case) for case in self.ledger.cases],
+            "graph": self.closing.as_json(),
             "dead_letters": [summary_of(letter) for letter in self.dead_letters],
         }
 
@@ -62,6 +65,7 @@ class Report:
         if self.dead_letters:
             print_table(["REASON", "TASK", "DEAD LETTERS"], _by_reason(self.dead_letters), title="Dead letters")
         print_table([key.upper().replace("_", " ") for key in _KEYS], _outcomes(self.ledger), title="What happened")
+        self.closing.print()
         click.echo(f"\n{self._sum()}\n{self._hint()}")
 
     def _sum(self) -> str:
@@ -70,7 +74,7 @@ class Report:
         rest = f" + {left} not ended" if left else ""
         return (
             f"{len(ledger.cases)} rows read = {len(ledger.succeeded)} succeeded + {len(ledger.failed)} failed{rest}: "
-            f"{len(ledger.rows)} tasks, {sum(case.tries_again for case in ledger.cases)} tried again, "
+            f"{len(ledger.rows)} tasks for them, {sum(case.tries_again for case in ledger.cases)} tried again, "
             f"in {self.seconds:.1f} s"
         )
 

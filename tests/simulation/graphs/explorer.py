@@ -31,7 +31,7 @@ class _Found:
         self.fine = bytearray([0])
         self.sources, self.targets = array("i"), array("i")
 
-    def add(self, world: World, parent: int, fine: bool) -> tuple[int, bool]:
+    def add(self, world: World, parent: int) -> tuple[int, bool]:
         key = hash(world)
         number = self.number.get(key)
         if number is not None:
@@ -39,7 +39,7 @@ class _Found:
         number = self.number[key] = len(self.hashes)
         self.hashes.append(key)
         self.parents.append(parent)
-        self.fine.append(fine)
+        self.fine.append(0)
         return number, True
 
     def path(self, number: int) -> list[int]:
@@ -70,16 +70,16 @@ class _Found:
 
 def explored(steps: Steps, seconds: float = 1e9) -> Explored:
     """Look at every world, or as many as there is time for."""
-    began = time.monotonic()
+    began = time.process_time()
     first = steps.first()
     found = _Found(first)
     waiting, at = deque([first]), 0
 
     def result(problem: str = "", trace: tuple[str, ...] = ()) -> Explored:
-        return Explored(len(found.hashes), not waiting, problem, trace, time.monotonic() - began)
+        return Explored(len(found.hashes), not waiting, problem, trace, time.process_time() - began)
 
     while waiting:
-        if not at % 256 and time.monotonic() - began > seconds:
+        if not at % 256 and time.process_time() - began > seconds:
             break
         world = waiting.popleft()
         try:
@@ -87,8 +87,9 @@ def explored(steps: Steps, seconds: float = 1e9) -> Explored:
         except Violation as violation:
             return result(f"{violation}", _trace(steps, found.path(at)))
         for _, _, after, good in happenings:
-            number, new = found.add(after, at, steps.ended(after))
+            number, new = found.add(after, at)
             if new:
+                found.fine[number] = steps.ended(after)
                 waiting.append(after)
             if good:
                 found.sources.append(at)

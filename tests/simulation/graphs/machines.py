@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from pydantic import BaseModel
-
 from boilermaker_fn import effects as fx
 from boilermaker_fn import table_effects as tx
 from boilermaker_fn.entities import Entity, Insert, Value
@@ -26,7 +24,9 @@ from boilermaker_fn.outcomes import ErrorInfo, Failed, Outcome, Reason, RetryAsk
 from boilermaker_fn.performing import performed
 from boilermaker_fn.registry import registered
 from boilermaker_fn.rules import Rules
+from boilermaker_fn.task.task import Task
 
+from .conditions import Conditions
 from .rows import MemoryRows, Rows
 from .shapes import LAKE, QUEUE, WORK
 
@@ -77,9 +77,9 @@ class Claimed(NamedTuple):
 
 
 class Machines:
-    """Numbers for partitions, their rows, messages and machines. `retries` is how many each node may ask for."""
+    """Numbers for partitions, their rows, messages and machines."""
 
-    def __init__(self, layout: Layout, *, retries: int, fails: bool, watched: bool) -> None:
+    def __init__(self, layout: Layout, conditions: Conditions) -> None:
         self.layout = layout
         self.graph = publishing.State(layout).graph
         self.machines: list[Machine] = []
@@ -88,9 +88,7 @@ class Machines:
         self.claimed: list[tuple[Claimed, ...]] = [()]
         self.partitions: list[str] = [self.graph.head_partition]
         self.partitions += [self.graph.block_partition(block) for block in range(len(layout.blocks))]
-        self._retries = retries
-        self._fails = fails
-        self._watched = watched
+        self._conditions = conditions
         self._rules = Rules({WORK: registered(_work, {"name": WORK})}, LAKE, True, 256 * 1024)
         self._numbers: dict[Any, int] = {(): 0}
         self._etags: dict[Any, str] = {}
@@ -174,22 +172,23 @@ class Machines:
             return self._stepped(machine.step, machine.state, event)
 
         answers = [Answered(label, after, then(event))]
-        down = fx.StoreDown("no answer", NOW)
-        answers.append(Answered(f"{label}: NO ANSWER", before, then(down), "down"))
-        if after != before:
+        budget, down = self._conditions.budget, fx.StoreDown("no answer", NOW)
+        if budget.down:
+            answers.append(Answered(f"{label}: NO ANSWER", before, then(down), "down"))
+        if budget.down and after != before:
             answers.append(Answered(f"{label}: ANSWER LOST", after, then(down), "down"))
-            if _seems_refused(machine.effect):
-                # An SDK that tried again after the first answer was lost.
-                answers.append(Answered(f"{label}: DONE, BUT CALLED REFUSED", after, then(tx.Refused(NOW)), "ambiguous"))
+        if budget.ambiguous and after != before and _seems_refused(machine.effect):
+            # An SDK that tried again after the first answer was lost.
+            answers.append(Answered(f"{label}: DONE, BUT CALLED REFUSED", after, then(tx.Refused(NOW)), "ambiguous"))
         return answers
 
     def _outcomes(self, state: NodeState) -> list[tuple[str, Outcome]]:
         assert state.task is not None
         assert state.message is not None
         outcomes: list[tuple[str, Outcome]] = [("succeeds", Succeeded("null"))]
-        if self._fails:
+        if self._conditions.fails:
             outcomes.append(("fails", Failed(Reason.TaskFailed, ErrorInfo("ValueError", "boom"))))
-        if state.task.attempt <= self._retries and state.message.number != CALLBACK:
+        if state.task.attempt <= self._conditions.retries and state.message.number != CALLBACK:
             outcomes.append(("asks for a retry", RetryAsked(ErrorInfo("RetryException", "again"))))
         return outcomes
 
@@ -222,7 +221,7 @@ class Machines:
         return machine
 
     def _concerns_us(self, message: Message) -> bool:
-        return message.queue != LAKE and (self._watched or isinstance(decoded(message.body), NodeMessage))
+        return message.queue != LAKE and (self._conditions.budget.rounds > 0 or isinstance(decoded(message.body), NodeMessage))
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 
@@ -240,15 +239,23 @@ class Machines:
 
 def frozen(value: Any) -> Any:
     """The same for values that are equal, and hashable."""
-    if isinstance(value, tuple | list):
-        return (type(value).__name__, *map(frozen, value))
-    if isinstance(value, Mapping):
-        return tuple(sorted((name, frozen(one)) for name, one in value.items()))
-    if isinstance(value, BaseModel):
-        return value.model_dump_json()
-    if isinstance(value, Delivery):
-        return value.message_id, value.sequence_number, value.delivery_count, value.queue, frozen(value.properties)
-    return value
+    freeze = _FREEZE.get(type(value))
+    if freeze is None:
+        kind = tuple if issubclass(type(value), tuple) else Mapping if isinstance(value, Mapping) else object
+        freeze = _FREEZE[type(value)] = _FREEZE[kind]
+    return freeze(value)
+
+
+_FREEZE: Final[dict[type, Callable[[Any], Any]]] = {
+    tuple: lambda value: (type(value).__name__, *map(frozen, value)),
+    Mapping: lambda value: tuple(sorted((name, frozen(one)) for name, one in value.items())),
+    object: lambda value: value,
+    Task: lambda task: (task.task_id, task.attempt),
+    Delivery: lambda one: (one.message_id, one.sequence_number, one.delivery_count, one.queue, frozen(one.properties)),
+    # There is one of each.
+    Rules: lambda rules: "rules",
+    Layout: lambda layout: "layout",
+}
 
 
 def at_once(work: Coroutine[Any, Any, Any]) -> Any:

@@ -2,14 +2,15 @@
 
 A step is one operation on the table, one message sent, or one message settled. Three things are done in one step that
 could be two, because nothing that others do can come between them and matter: a message is delivered and its node read;
-an attempt ends and that is written; a write is refused and the row read again. A worker about to settle goes alone.
+an attempt ends and that is written; a write is refused and the row read again. Whoever is about to send or to settle
+goes alone, because either comes to the same before and after anything that others do.
 A *fault* takes a worker's lock: it goes on as a zombie, each of its later steps may come or not, so that a crash is a
 zombie that never moves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from boilermaker_fn.graph_progress.keys import CALLBACK, HEAD, GraphKey
@@ -17,7 +18,8 @@ from boilermaker_fn.graph_progress.layout import Layout
 from boilermaker_fn.graph_progress.messages import NodeMessage, WatchMessage, decoded
 from boilermaker_fn.graph_progress.node_messages import CLAIMS
 
-from .machines import COPIES, HOLD, RUN, SEND, SETTLE, TABLE, Machines
+from .conditions import Budget, Conditions
+from .machines import COPIES, HOLD, RUN, SEND, SETTLE, TABLE, Machine, Machines
 from .truth import ENDED, Node, Truth, Violation
 
 # Where a message is.
@@ -31,38 +33,6 @@ Worker = tuple[bool, Held, int, int]
 
 #: How often a wake may be followed by a wake, so that there is an end to what is explored.
 _MOST_WAKES: Final = 2
-
-
-class Budget(NamedTuple):
-    """How many faults there may be of each kind.
-
-    Locks lost; ids enqueued again though they were sent; writes done but called refused; answers the table does not
-    give; sends not accepted; messages lost; rounds of the watchdog.
-    """
-
-    locks: int = 0
-    duplicates: int = 0
-    ambiguous: int = 0
-    down: int = 0
-    unsent: int = 0
-    lost: int = 0
-    rounds: int = 0
-
-    @property
-    def faults(self) -> int:
-        """All together, without the watchdog's rounds."""
-        return sum(self) - self.rounds
-
-
-class Conditions(NamedTuple):
-    """Under which graphs are explored. `deliveries`: how often a message is delivered before it is set aside."""
-
-    budget: Budget = Budget()
-    workers: int = 2
-    deliveries: int = 2
-    retries: int = 1
-    fails: bool = True
-    publisher_dies: bool = False
 
 
 class World(NamedTuple):
@@ -88,7 +58,8 @@ class Steps:
     """All steps in all worlds of one graph."""
 
     def __init__(self, layout: Layout, conditions: Conditions) -> None:
-        self.machines = Machines(layout, retries=conditions.retries, fails=conditions.fails, watched=bool(conditions.budget.rounds))
+        self.machines = Machines(layout, conditions)
+        self._machines = self.machines.machines
         self.conditions = conditions
         self._truth = Truth(layout.plan)
         self._numbers = dict(zip(layout.numbers, range(len(layout.numbers)), strict=True)) | {CALLBACK: CALLBACK}
@@ -162,7 +133,7 @@ class Steps:
     def _alone(self, world: World, worker: Worker) -> list[Happening]:
         """The steps of somebody whose next one does not concern anybody else."""
         zombie, held, number, at = worker
-        machine = self.machines.machines[number]
+        machine = self._machines[number]
         if machine.kind == SETTLE:
             workers = _without(world.workers, worker)
             messages = world.messages if not held else _with(world.messages, held)
@@ -170,16 +141,21 @@ class Steps:
             if world.budget.locks and held:
                 found.append(self._lock_lost(world, worker))
             return found
-        idle = machine.kind == SEND and not world.budget.duplicates and not world.budget.unsent
-        if idle and all(world.sent >> message & 1 for message in machine.sends[at:]):
-            after = self._goes_on(world, worker, self.machines.sent(number))
-            return [Happening(worker, "sends nothing new", after, True)]
+        if machine.kind != SEND:
+            return []
+        if not world.budget.duplicates and all(world.sent >> message & 1 for message in machine.sends[at:]):
+            return [Happening(worker, "sends nothing new", self._goes_on(world, worker, self.machines.sent(number)), True)]
+        if not zombie:
+            found = self._sending(world, worker)
+            if world.budget.locks and (held or self.conditions.publisher_dies):
+                found.append(self._lock_lost(world, worker))
+            return found
         return []
 
     def _going_on(self, world: World, worker: Worker) -> list[Happening]:
-        kind = self.machines.machines[worker[2]].kind
+        kind = self._machines[worker[2]].kind
         if kind == TABLE:
-            return self._on_table(world, worker, worker[2], "", world.budget)
+            return self._on_table(world, worker, worker[2], "")
         if kind == SEND:
             return self._sending(world, worker)
         assert kind == RUN
@@ -190,43 +166,40 @@ class Steps:
         ]
 
     def _after_run(self, world: World, worker: Worker, label: str, machine: int) -> list[Happening]:
-        if self.machines.machines[machine].kind == TABLE:
-            return self._on_table(world, worker, machine, f"{label}, ", world.budget)
+        if self._machines[machine].kind == TABLE:
+            return self._on_table(world, worker, machine, f"{label}, ")
         return [Happening(worker, label, self._goes_on(world, worker, machine), not worker[0])]
 
-    def _on_table(self, world: World, worker: Worker, number: int, said: str, budget: Budget) -> list[Happening]:
-        machine = self.machines.machines[number]
-        partition, rows = machine.partition, world.rows
-        found: list[Happening] = []
-        for expired in self._appearances(world, worker, number):
-            for answer in self.machines.answered(number, rows[partition], expired):
-                left = budget
-                if answer.fault:
-                    if not getattr(budget, answer.fault):
-                        continue
-                    left = budget._replace(**{answer.fault: getattr(budget, answer.fault) - 1})
-                what = said + answer.label
-                if answer.rows == rows[partition]:
-                    after = world._replace(budget=left)
-                    again = self.machines.machines[answer.machine]
-                    if again.looks_at and again.looks_at != machine.looks_at:
-                        # Refused: the row is read again.
-                        found += self._on_table(after, worker, answer.machine, f"{what}, ", left)
-                        continue
+    def _on_table(self, world: World, worker: Worker, number: int, said: str) -> list[Happening]:
+        machine, rows = self._machines[number], world.rows
+        partition = machine.partition
+        before, found = rows[partition], []
+        for expired in self._appearances(world, worker, machine):
+            for label, after, then, fault in self.machines.answered(number, before, expired):
+                left = _without_one(world.budget, fault) if fault else world.budget
+                if left is None:
+                    continue
+                if after != before:
+                    changed = (*rows[:partition], after, *rows[partition + 1 :])
+                    self._check(rows, changed, worker, label)
+                    world_then = World(changed, world.messages, world.sent, world.workers, left)
+                elif self._machines[then].looks_at and not machine.looks_at:
+                    # Refused: the row is read again.
+                    found += self._on_table(world._replace(budget=left), worker, then, f"{said}{label}, ")
+                    continue
                 else:
-                    changed = (*rows[:partition], answer.rows, *rows[partition + 1 :])
-                    self._check(rows, changed, worker, what)
-                    after = world._replace(rows=changed, budget=left)
-                good = not answer.fault and not worker[0]
-                found.append(Happening(worker, what, self._goes_on(after, worker, answer.machine), good))
+                    world_then = world._replace(budget=left) if fault else world
+                good = not fault and not worker[0]
+                found.append(Happening(worker, said + label, self._goes_on(world_then, worker, then), good))
         return found
 
-    def _appearances(self, world: World, worker: Worker, number: int) -> list[tuple[str, ...]]:
-        """Which claims can look as if their time was over: each whose owner's lock is gone."""
-        machine = self.machines.machines[number]
+    def _appearances(self, world: World, worker: Worker, machine: Machine) -> Sequence[tuple[str, ...]]:
+        """Which claims can look as if their time was over: those whose owner's lock is gone."""
+        if not machine.looks_at:
+            return _AS_IT_IS
         claims = self.machines.claimed[world.rows[machine.partition]]
-        if not machine.looks_at or not claims:
-            return [()]
+        if not claims:
+            return _AS_IT_IS
         own, wakes = ((), 0) if not worker[1] else (worker[1][:2], self._of(worker[1][0])[2])
         over = tuple(
             claim.row
@@ -234,12 +207,12 @@ class Steps:
             if machine.looks_at in (claim.row, "*") and claim[1:3] != own and not _lives(world, claim[1:])
         )
         if not over:
-            return [()]
+            return _AS_IT_IS
         return [over] if wakes >= _MOST_WAKES else [(), over]
 
     def _sending(self, world: World, worker: Worker) -> list[Happening]:
         zombie, held, number, at = worker
-        machine, budget = self.machines.machines[number], world.budget
+        machine, budget = self._machines[number], world.budget
         if at == len(machine.sends):  # dead letters only
             return [Happening(worker, "sends", self._goes_on(world, worker, self.machines.sent(number)), not zombie)]
         message = machine.sends[at]
@@ -267,23 +240,21 @@ class Steps:
 
     def _goes_on(self, world: World, worker: Worker, machine: int, at: int = 0) -> World:
         zombie, held, _, _ = worker
-        workers = _without(world.workers, worker)
-        kind = self.machines.machines[machine].kind
+        workers, messages = _without(world.workers, worker), world.messages
+        kind = self._machines[machine].kind
         if kind == HOLD:
-            messages = world.messages if zombie else self._released(world.messages, held)
-            return world._replace(messages=messages, workers=workers)
-        if kind == SETTLE and (zombie or not held):
-            return world._replace(workers=workers)
-        return world._replace(workers=_and(workers, (zombie, held, machine, at)))
+            messages = messages if zombie else self._released(messages, held)
+        elif kind != SETTLE or not (zombie or not held):
+            workers = _and(workers, (zombie, held, machine, at))
+        return World(world.rows, messages, world.sent, workers, world.budget)
 
     def _lock_lost(self, world: World, worker: Worker) -> Happening:
         _, held, machine, at = worker
         workers = _without(world.workers, worker)
-        if self.machines.machines[machine].kind != SETTLE:
+        if self._machines[machine].kind != SETTLE:
             workers = _and(workers, (True, held, machine, at))
-        messages = self._released(world.messages, held)
         budget = world.budget._replace(locks=world.budget.locks - 1)
-        after = world._replace(messages=messages, workers=workers, budget=budget)
+        after = World(world.rows, self._released(world.messages, held), world.sent, workers, budget)
         return Happening(worker, "LOSES ITS LOCK", after, False)
 
     def _released(self, messages: tuple[Held, ...], held: Held) -> tuple[Held, ...]:
@@ -375,6 +346,14 @@ class Steps:
             return "publisher"
         kind = "reaper" if held[3] == REAPED else "worker"
         return f"{'zombie ' if zombie else ''}{kind} of {self._name(held)}"
+
+
+_AS_IT_IS: Final[Sequence[tuple[str, ...]]] = ((),)
+
+
+def _without_one(budget: Budget, fault: str) -> Budget | None:
+    left = getattr(budget, fault)
+    return budget._replace(**{fault: left - 1}) if left else None
 
 
 def _lives(world: World, claim: tuple[int, int, int]) -> bool:
