@@ -23,6 +23,7 @@ from . import effects as fx
 from .envelopes import Newer, Unreadable, decode
 from .errors import IllegalTransition
 from .follow_ups import (
+    UNKNOWN_TRIES,
     follow_ups,
     given_up_by_broker,
     letter_of,
@@ -38,9 +39,6 @@ from .outcomes import ErrorInfo, Failed, Grown, Interrupted, Reason, RetryAsked,
 from .rules import Rules, as_registered, keeps_row, policy_of
 from .task.row import MAX_RESULT_BYTES, TaskStatus, TerminalRow, beyond, terminal_row
 from .task.task import Task
-
-#: How often a message is put off whose function is not registered here: with the delays, about half an hour in all.
-UNKNOWN_TRIES: Final = 10
 
 _POSTPONED: Final = "postponed"
 _NO_NODE: Final = "only a task in a graph can return a graph: publish this one with app.publish_graph()"

@@ -30,6 +30,8 @@ from .task.task import Task
 
 _FIRST_POSTPONEMENT: Final = 5.0
 LONGEST_POSTPONEMENT: Final = 300.0
+#: How often a message is put off whose function is not registered here: with the delays, about half an hour in all.
+UNKNOWN_TRIES: Final = 10
 
 
 def followers(task: Task, status: TaskStatus) -> list[Task]:

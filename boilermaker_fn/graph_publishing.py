@@ -17,7 +17,7 @@ from .describe import describe
 from .entities import MAX_ENTITY_BYTES, MAX_PROPERTY_BYTES, size_of
 from .errors import BoilermakerError, NotSent, OptionError, TaskTooLarge
 from .graph.graph import TaskGraph
-from .graph_errors import GraphConflict, GraphNotPublished, GraphsNotKept, GraphTooLarge
+from .graph_errors import GraphConflict, GraphError, GraphNotPublished, GraphsNotKept, GraphTooLarge
 from .graph_handle import GraphHandle
 from .graph_progress.keys import CALLBACK, GraphKey
 from .graph_progress.layout import Layout, callback_row, laid_out, rows_of
@@ -174,7 +174,19 @@ def numbers_of(layout: Layout) -> dict[str, int]:
 
 
 def _alone(one: Step, registry: Mapping[str, Registration]) -> Task:
-    return prepared_alone(one.task, registry, frozenset(taken.slot for taken in one.inputs))
+    task = prepared_alone(one.task, registry, frozenset(taken.slot for taken in one.inputs))
+    registered = registry.get(task.function_name) if task.by_name else None
+    if registered is None:
+        return task
+    if not registered.acks_late:
+        raise GraphError(
+            f"{task.function_name!r} is registered with acks_late=False, and in a graph a message is settled after "
+            "its task ran: register it without, or under another name too",
+            [task.task_id],
+        )
+    # What is not said of it and must be known before it runs; the rest counts where it runs.
+    said = {"queue": task.queue or registered.queue, "expires": task.expires or registered.expires}
+    return task.model_copy(update=said)
 
 
 def _stamped(task: Task, now: float) -> Task:

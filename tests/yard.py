@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from boilermaker_fn.graph.plan import Plan, Step
 from boilermaker_fn.graph_progress import cancelling, publishing, reopening
 from boilermaker_fn.graph_progress.heads import GraphStatus, HeadRow, head_row
 from boilermaker_fn.graph_progress.keys import CALLBACK, GraphKey
-from boilermaker_fn.graph_progress.layout import laid_out
+from boilermaker_fn.graph_progress.layout import Layout, laid_out
 from boilermaker_fn.graph_progress.messages import NodeMessage, WatchMessage, decoded, is_for_graph
 from boilermaker_fn.graph_progress.opening import opened
 from boilermaker_fn.graph_progress.rows import NodeRow, NodeStatus, node_row
@@ -34,6 +34,7 @@ from tests.stage import ManualClock
 HOME = "tasks"
 LAKE = "dead"
 DAY = 24 * 3600.0
+LOCK = 60.0
 
 GOOD = Succeeded("1")
 BAD = Failed("TaskFailed", ErrorInfo("ValueError", "boom"))
@@ -95,14 +96,16 @@ class Yard:
         self.operations = 0
         self._queue: list[tuple[float, int, Message]] = []
         self._known: dict[str, float] = {}
+        self._deliveries: Counter[int] = Counter()
         self._count = 0
 
     # -- machines ------------------------------------------------------------------------------------------------------
 
-    async def publish(self, graph: Plan, *, die: Callable[[Any], bool] | None = None) -> str:
-        """Publish; `die` says before which effect the publisher is killed, which raises Died."""
-        first = publishing.step(publishing.State(laid_out(graph, HOME)), publishing.Asked(self.clock()))
-        return await self.drive(publishing.step, *first, die=die)
+    async def publish(self, graph: Plan | Layout, **how: Any) -> str:
+        """Publish a graph."""
+        layout = laid_out(graph, HOME) if isinstance(graph, Plan) else graph
+        first = publishing.step(publishing.State(layout), publishing.Asked(self.clock()))
+        return await self.drive(publishing.step, *first, **how)
 
     async def cancel(self, graph_id: str = "g", **how: Any) -> str:
         """Cancel a graph."""
@@ -113,17 +116,28 @@ class Yard:
         return await self.drive(reopening.step, *reopening.started(graph_id), **how)
 
     async def deliver(self, message: Message, **how: Any) -> str:
-        """Hand a message over as a new one."""
+        """Hand a message over that was never in the queue, or that somebody else has too."""
         self._count += 1
-        delivery = Delivery(
-            message.queue, message.message_id, message.body, self._count, 1, self.clock(), message.properties
-        )
-        machine, state = opened(RULES, delivery)
-        first = machine(state, fx.Delivered(self.clock()))
-        return await self.drive(machine, *first, **how)
+        return await self._deliver(message, self._count, 1, **how)
 
-    async def drive(self, machine: Any, state: Any, effect: Any, *, die: Callable[[Any], bool] | None = None) -> str:
-        """Perform what a machine asks for; how it ended, or why it held, after `held: `."""
+    async def _deliver(self, message: Message, sequence: int, count: int, **how: Any) -> str:
+        now, (queue, message_id, body, *_) = self.clock(), message
+        machine, state = opened(RULES, Delivery(queue, message_id, body, sequence, count, now, message.properties))
+        return await self.drive(machine, *machine(state, fx.Delivered(now)), **how)
+
+    async def drive(
+        self,
+        machine: Any,
+        state: Any,
+        effect: Any,
+        *,
+        die: Callable[[Any], bool] | None = None,
+        meanwhile: Callable[[Any], Awaitable[None]] | None = None,
+    ) -> str:
+        """Perform what a machine asks for; how it ended, or why it held, after `held: `.
+
+        `die` says before which effect whoever drives it is killed, which raises Died; `meanwhile` happens before each.
+        """
         while True:
             if isinstance(effect, fx.Settle):
                 return effect.ending
@@ -131,6 +145,8 @@ class Yard:
                 return f"held: {effect.why}"
             if die is not None and die(effect):
                 raise Died
+            if meanwhile is not None:
+                await meanwhile(effect)
             state, effect = machine(state, await self._perform(state, effect))
 
     async def _perform(self, state: Any, effect: Any) -> Any:
@@ -170,10 +186,15 @@ class Yard:
         return lost
 
     async def next(self, **how: Any) -> str:
-        """Deliver the message that is due first, whenever that is."""
-        due, _, message = heapq.heappop(self._queue)
+        """Deliver the message that is due first, whenever that is; it comes again if its worker dies."""
+        due, sequence, message = heapq.heappop(self._queue)
         self.clock.now = max(self.clock.now, due)
-        return await self.deliver(message, **how)
+        self._deliveries[sequence] += 1
+        try:
+            return await self._deliver(message, sequence, self._deliveries[sequence], **how)
+        except Died:
+            heapq.heappush(self._queue, (self.clock() + LOCK, sequence, message))
+            raise
 
     async def work(self, seconds: float = 0.0) -> None:
         """Deliver all that becomes due within so many seconds."""

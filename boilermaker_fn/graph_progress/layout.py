@@ -158,9 +158,9 @@ def _children(
             masks[block] = masks.get(block, 0) | 1 << place_of(numbers[parent])
         child = _sent(step.task, numbers[index], home)
         child = child._replace(blocks=len(masks), guard=bool(step.guards), below=below[index])
+        known_in = {block: child._replace(mask=mask) for block, mask in masks.items()}
         for parent in before:
-            mask = masks[block_of(numbers[parent])]
-            _append(found[parent], child._replace(mask=mask))
+            _append(found[parent], known_in[block_of(numbers[parent])])
     return tuple(tuple(ranges) for ranges in found)
 
 
@@ -171,11 +171,11 @@ def _sent(task: Task, number: int, home: str) -> Children:
 
 
 def _append(ranges: list[Children], child: Children) -> None:
-    last = ranges[-1] if ranges else None
-    if last is not None and last._replace(first=child.first, size=1, step=1) == child:
+    if ranges:
+        last = ranges[-1]
         step = last.step if last.size > 1 else child.first - last.first
-        if child.first == last.first + last.size * step:
-            ranges[-1] = last._replace(size=last.size + 1, step=step)
+        if child.first == last.first + last.size * step and child[3:] == last[3:]:
+            ranges[-1] = Children(last.first, last.size + 1, step, *last[3:])
             return
     ranges.append(child)
 

@@ -9,7 +9,6 @@ from typing import NamedTuple, TypeAlias
 from .. import effects as fx
 from .. import follow_ups
 from .. import table_effects as tx
-from ..delivery import UNKNOWN_TRIES
 from ..entities import Operation
 from ..errors import IllegalTransition
 from ..messages import POSTPONED_UNKNOWN, Delivery, Message
@@ -97,7 +96,7 @@ def newer(state: State, version: int, now: float) -> Step:
 
 def put_off_or(state: State, now: float, otherwise: Callable[[], Step]) -> Step:
     """A deployment may be under way: put it off, so many times; then do otherwise."""
-    if not state.aside and follow_ups.times_counted(state.delivery, POSTPONED_UNKNOWN) < UNKNOWN_TRIES:
+    if not state.aside and follow_ups.times_counted(state.delivery, POSTPONED_UNKNOWN) < follow_ups.UNKNOWN_TRIES:
         return postpone(state, now, counter=POSTPONED_UNKNOWN)
     return otherwise()
 

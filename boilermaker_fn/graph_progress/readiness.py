@@ -1,12 +1,11 @@
-"""Which nodes of a graph should be on their way? Told from all that has not succeeded, whoever has lost what.
+"""Which nodes of a graph should be on their way? While it runs, and when it begins anew.
 
-Whoever is missing among those seen has succeeded, so a node for which nobody who is seen waits has all it waits for.
-Ends are final: what they say stays true, however long ago each block was read.
+While it runs it is told from all that has not succeeded: who is missing among those has, so a node that waits for
+none of them has all that it waits for. Ends are final: what they say stays true, however long ago each block was read.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -27,7 +26,7 @@ class Heirs(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What counts of a node that has not succeeded. `sent` says how it is sent, as in its row."""
+    """What counts of a node. `sent` says how it is sent, as in its row."""
 
     number: int
     status: NodeStatus
@@ -61,6 +60,13 @@ class Lost(NamedTuple):
     unneeded: tuple[int, ...]
 
 
+class Renewed(NamedTuple):
+    """Who is to begin `anew`, and who of them at once: they come `first`."""
+
+    anew: frozenset[int]
+    first: frozenset[int]
+
+
 def seen_in(entities: tuple[Entity, ...], block: int) -> tuple[Seen, ...]:
     """The nodes in rows of a block, which were selected as WATCHED."""
     return tuple(seen(row) for row in nodes_in(entities, block).values())
@@ -74,7 +80,10 @@ def seen(row: NodeRow) -> Seen:
 
 
 def lost(nodes: Iterable[Seen], settled: Iterable[int], now: float) -> Lost:
-    """What to do for a graph that runs; `settled` are blocks that have ended and no row says so."""
+    """What to do for a graph that runs, told from the nodes that have not succeeded.
+
+    `settled` are blocks that have ended and no row says so.
+    """
     nodes = tuple(nodes)
     around = _around(nodes)
     ready: list[Ready] = []
@@ -105,29 +114,30 @@ def overdue(one: Seen, now: float) -> Ready | None:
     return Ready(one.number, child._replace(delay=0.0, eta=0.0) if begun else child, one.attempt)
 
 
-def for_good(nodes: Iterable[Seen]) -> frozenset[int]:
-    """Those that were skipped and will be in any other attempt at the graph: nothing that failed is the reason."""
+def renewed(nodes: Iterable[Seen]) -> Renewed:
+    """Who begins anew when an ended graph does, told from all of its nodes.
+
+    Those that failed or were kept from running, and all that wait for them: handlers of theirs run, or do not, as if
+    for the first time. Who was skipped because nothing had failed stays skipped.
+    """
     by_number = {one.number: one for one in nodes}
-    guards = Counter(number for one in by_number.values() for number in one.guarding)
-    following = [one.number for one in by_number.values() if one.handler and not guards[one.number]]
+    held_back = {heir for one in by_number.values() if one.status is not NodeStatus.SUCCEEDED for heir in one.children}
+    causes = [number for number, one in by_number.items() if _begins_anew(one) and number not in held_back]
     found: set[int] = set()
+    behind: set[int] = set()
+    following = [*causes]
     while following:
         number = following.pop()
-        if number in found or number not in by_number:
-            continue  # a handler can have succeeded in an epoch before this one
-        found.add(number)
-        one = by_number[number]
-        guards.subtract(one.guarding)
-        following += [handler for handler in one.guarding if not guards[handler]]
-        following += one.children
-    return frozenset(found)
+        if number not in found:
+            found.add(number)
+            heirs = [*by_number[number].children, *by_number[number].guarding]
+            behind.update(heirs)
+            following += heirs
+    return Renewed(frozenset(found), frozenset(causes) - behind)
 
 
-def first(nodes: Iterable[Seen]) -> frozenset[int]:
-    """Those that can run at once when a graph is begun anew: all that they wait for has succeeded."""
-    nodes = tuple(nodes)
-    waiting = {number for one in nodes for number in one.children}
-    return frozenset(one.number for one in nodes if not one.handler and one.number not in waiting)
+def _begins_anew(one: Seen) -> bool:
+    return one.status is NodeStatus.FAILED or (one.status is NodeStatus.SKIPPED and not one.handler)
 
 
 def message(graph: GraphKey, ready: Ready, *, home: str, now: float, generation: int = 0) -> Message:

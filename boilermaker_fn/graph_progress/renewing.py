@@ -12,11 +12,12 @@ from .keys import GraphKey, number_at
 from .rows import NodeRow, NodeStatus, inserted, node_row
 
 
-def copied(graph: GraphKey, entity: Entity, block: int, stays: Collection[int]) -> Insert:
-    """A node's row for the epoch of `graph`; `stays` are nodes that are skipped for good."""
+def copied(graph: GraphKey, entity: Entity, block: int, anew: Collection[int]) -> Insert:
+    """A node's row for the epoch of `graph`, as it is unless the node is one of those that begin `anew`."""
     row = node_row(entity, number_at(block, entity.row))
-    if not _has_ended(row, stays):
+    if row.number in anew:
         return as_published(graph, row)
+    # Who was cancelled and would not have run in any case is skipped now like others.
     values = {name: value for name, value in entity.values.items() if name != "reason"}
     return Insert(Entity(*graph.node(row.number), {**values, "epoch": graph.epoch}))
 
@@ -46,14 +47,10 @@ def ready(row: NodeRow) -> Ready:
     return Ready(row.number, row.sent or Children(row.number))
 
 
-def end(block: int, rows: Iterable[NodeRow], stays: Collection[int]) -> EndRow | None:
+def end(block: int, rows: Iterable[NodeRow], anew: Collection[int]) -> EndRow | None:
     """The end of a block, if nobody in it begins anew."""
     rows = [*rows]
-    if not all(_has_ended(row, stays) for row in rows):
+    if any(row.number in anew for row in rows):
         return None
     succeeded = sum(row.status is NodeStatus.SUCCEEDED for row in rows)
     return EndRow(block, Counts(succeeded, skipped=len(rows) - succeeded))
-
-
-def _has_ended(row: NodeRow, stays: Collection[int]) -> bool:
-    return row.status is NodeStatus.SUCCEEDED or row.number in stays

@@ -1,10 +1,10 @@
 """How is a graph that has ended badly begun anew? A machine: `step(state, event) -> (state, effect)`.
 
-In a new epoch, with rows of its own: those of nodes that have succeeded are copied as they are, all others as they were
-published. Nothing of it counts before the head is switched to it. The watchdog's message goes out first: if whoever
+In a new epoch, with rows of its own: those of nodes that begin anew are copied as they were published, all others as
+they are. Nothing of it counts before the head is switched to it. The watchdog's message goes out first: if whoever
 reopens the graph dies, the watchdog ends what was begun. Two who do it at once write and send the same.
 
-One look at all that has not succeeded, then it holds the rows of one block at a time. A graph of N nodes in full blocks
+One look at what waits for what, then it holds the rows of one block at a time. A graph of N nodes in full blocks
 costs N/50 queries and N/100 + 5 transactions and reads (more for large tasks and results: a transaction holds 4 MiB).
 """
 
@@ -19,7 +19,6 @@ from .. import table_effects as tx
 from ..entities import Insert, Operation, in_transactions
 from ..errors import IllegalTransition
 from . import readiness, renewing
-from .advance import NOT_SUCCEEDED
 from .block import Ready
 from .heads import EndRow, GraphStatus, HeadRow, end_inserted, head_changed, head_row
 from .keys import CALLBACK, GraphKey
@@ -53,9 +52,9 @@ class Phase(enum.StrEnum):
 class State(NamedTuple):
     """Where reopening stands.
 
-    `head` is that of the epoch that has ended. `block` is being looked at or copied. `seen` has what has not succeeded,
-    until it was said that `stays` are nodes skipped for good and `first` those that run at once. `left` are the
-    transactions still to be written, `ends` the ends of blocks in which nobody will run, `ready` the nodes to be sent.
+    `head` is that of the epoch that has ended: `leaving`. `block` is being looked at or copied; `seen` has the nodes of
+    those looked at, until it is known who is `renewed`. `left` are the transactions still to be written, `ends` those of
+    blocks in which nobody will run, `ready` the nodes to be sent.
     """
 
     graph_id: str
@@ -64,8 +63,7 @@ class State(NamedTuple):
     head: HeadRow | None = None
     block: int = 0
     seen: tuple[tuple[readiness.Seen, ...], ...] = ()
-    stays: frozenset[int] = frozenset()
-    first: frozenset[int] = frozenset()
+    renewed: readiness.Renewed = readiness.Renewed(frozenset(), frozenset())
     left: tuple[tuple[Operation, ...], ...] = ()
     ends: tuple[EndRow, ...] = ()
     ready: tuple[Ready, ...] = ()
@@ -127,17 +125,15 @@ def _announced(state: State, event: fx.Sent) -> Step:
     return _look(state)
 
 
-# -- who stays, and who begins -----------------------------------------------------------------------------------------
+# -- who begins anew ---------------------------------------------------------------------------------------------------
 
 
 def _look(state: State) -> Step:
     head = _head(state)
     if state.block == head.blocks:
-        seen = [one for block in state.seen for one in block]
-        stays = readiness.for_good(seen)
-        return _copy(state._replace(block=0, seen=(), stays=stays, first=readiness.first(seen)))
-    where = head.graph.nodes(state.block)
-    return state._replace(phase=Phase.LOOKING), tx.Query(*where, where=NOT_SUCCEEDED, select=WATCHED)
+        renewed = readiness.renewed(one for block in state.seen for one in block)
+        return _copy(state._replace(block=0, seen=(), renewed=renewed))
+    return state._replace(phase=Phase.LOOKING), tx.Query(*head.graph.nodes(state.block), select=WATCHED)
 
 
 def _looked(state: State, event: tx.Queried) -> Step:
@@ -157,10 +153,10 @@ def _copy(state: State) -> Step:
 
 def _copied(state: State, event: tx.Queried) -> Step:
     rows = nodes_in(event.entities, state.block)
-    ready = (renewing.ready(row) for number, row in rows.items() if number in state.first)
-    end = renewing.end(state.block, rows.values(), state.stays)
+    ready = (renewing.ready(row) for number, row in rows.items() if number in state.renewed.first)
+    end = renewing.end(state.block, rows.values(), state.renewed.anew)
     state = state._replace(ready=(*state.ready, *ready), ends=state.ends if end is None else (*state.ends, end))
-    copies = (renewing.copied(_new(state), entity, state.block, state.stays) for entity in event.entities)
+    copies = (renewing.copied(_new(state), entity, state.block, state.renewed.anew) for entity in event.entities)
     return _write(state, in_transactions(copies))
 
 

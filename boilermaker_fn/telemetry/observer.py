@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("boilermaker_fn")
 
 # Whoever runs a worker must see all other endings: some come without a function that ran, which would log them.
-_EXPECTED = frozenset({TaskStatus.Success, TaskStatus.Retry, TaskStatus.Cancelled, "waiting", "skipped"})
+_EXPECTED = frozenset(
+    {TaskStatus.Success, TaskStatus.Retry, TaskStatus.Cancelled, "waiting", "skipped", "watched", "over", "outdated"}
+)
 
 
 class Observer:

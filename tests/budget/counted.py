@@ -102,7 +102,7 @@ class CountedEngine:
 
 def budget(heading: str) -> dict[str, Cost]:
     """The table below a heading of docs/budget.md."""
-    _, _, below = BUDGET.read_text().partition(f"\n{heading}\n")
+    _, _, below = f"\n{BUDGET.read_text()}".partition(f"\n{heading}\n")
     section, _, _ = below.partition("\n#")
     lines = [line for line in section.splitlines() if line.startswith("| ")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ import pytest
 
 from boilermaker_fn import Boilermaker
 from boilermaker_fn.cli.demo import runs
+from boilermaker_fn.cli.demo.closing import Closing
+from boilermaker_fn.cli.demo.counting import Operations, counted
 from boilermaker_fn.cli.demo.ledger import Case, Ledger
 from boilermaker_fn.errors import ConfigurationError
 from boilermaker_fn.local import LocalEngine
@@ -24,6 +28,7 @@ from boilermaker_fn.outcomes import ErrorInfo
 from boilermaker_fn.results import ResultStore
 from boilermaker_fn.task.result import TaskStatus, TerminalRow
 from boilermaker_fn.task.task import Task
+from boilermaker_fn.wiring import wired
 from examples.orders import reading, tasks
 from examples.orders.models import BadRow, Order
 
@@ -151,6 +156,50 @@ async def test_a_case_that_failed_waits_for_its_handler(engine: LocalEngine) -> 
     assert (case.failure.function, ledger.succeeded) == ("b", [])
 
 
+# -- the day's report
+
+
+async def looked_until_it_ends(closing: Closing) -> None:
+    async with asyncio.timeout(30):
+        while not (await closing.look())[1]:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_report_that_was_interrupted_goes_on(engine: LocalEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert engine.table is not None
+    app, wiring, operations = tasks.app, wired(engine, None), Operations()
+    case = Case(2, "O-1001", Task(task_id="demo-1.O-1001.screen", function_name="screen"))
+    case.learn(case.task, TerminalRow(case.task.task_id, "screen", TaskStatus.Success))
+    ledger = Ledger([case], ResultStore(engine.table))
+
+    def one(*, continued: bool) -> Closing:
+        return Closing(app, wiring, runs.Run(1, continued), ledger, operations)
+
+    with app.shell.rewired(counted(wiring, engine.table, operations)):
+        first, second = one(continued=False), one(continued=True)
+        await first.begin()
+        await first.look()
+        assert (first.ended, first.as_json()) == (False, None)
+        published = operations.writes
+        await second.begin()
+        assert (published > 0, operations.writes) == (True, 0)  # all rows were there
+        worker = app.worker()
+        await worker.start()
+        await looked_until_it_ends(second)
+        await worker.stop()
+
+    report = second.as_json()
+    assert report is not None
+    assert (report["tasks"], report["mapped"], report["report"]["parcels"]) == (8, 1, 1)
+    assert report["operations"]["dropped"] == operations.dropped
+    second.print()
+    printed = capsys.readouterr().out
+    assert "It ended as failure:" in printed
+    assert "success, tasks of its own: 1" in printed
+    assert "print_report: TaskFailed, OutOfPaper: no paper for" in printed
+    assert f"8 tasks took {operations.rows} table operations since this run went on" in printed
+
+
 # -- the command
 
 
@@ -204,6 +253,7 @@ def test_the_demo_accounts_for_every_row(tmp_path: Path) -> None:
     assert code == 0
     assert report["continued"] is True
     check(report)
+    check_operations(report)
 
     third = Demo(tmp_path)
     assert "demo-1 is finished: demo-2 starts clean" in third.story
@@ -224,6 +274,7 @@ def test_the_demo_over_amqp(tmp_path: Path) -> None:
     code, report = second.ended()
     assert code == 0
     check(report)
+    check_operations(report)
 
 
 def check(report: dict[str, Any]) -> None:
@@ -243,8 +294,39 @@ def check(report: dict[str, Any]) -> None:
         assert wanted is None or (by_line[line]["failed_in"], by_line[line]["reason"]) == wanted, by_line[line]
     failures = {order["tasks"][order["failed_in"]]["task_id"]: order["reason"] for order in report["orders"]
                 if order["outcome"] == "failed"}  # fmt: skip
+    failures[f"{report['run']}.report.print"] = "TaskFailed"
     assert {letter["task_id"]: letter["reason"] for letter in report["dead_letters"]} == failures
     assert len(report["dead_letters"]) == len(failures)
+    check_graph(report)
+
+
+def check_graph(report: dict[str, Any]) -> None:
+    """The day's report is the sum over what was shipped, and all of its graph ended as it should."""
+    shipped = {order["line"] for order in report["orders"] if order["outcome"] == "succeeded"}
+    orders = [row for line, row in reading.read() if line in shipped and isinstance(row, Order)]
+    takings: dict[str, Decimal] = {}
+    for order in orders:
+        takings[order.currency] = takings.get(order.currency, Decimal()) + order.amount
+    graph, countries = report["graph"], Counter(order.country for order in orders)
+    assert graph["report"]["parcels"] == len(orders) == report["succeeded"]
+    assert {currency: Decimal(sum_) for currency, sum_ in graph["report"]["takings"].items()} == takings
+    assert {region["country"]: region["parcels"] for region in graph["report"]["regions"]} == countries
+
+    name = f"{report['run']}.report"
+    ended = dict.fromkeys(("regions", "by-region", "day", "send", "archive", "paper"), "success") | {"print": "failure"}
+    assert graph["statuses"] == {f"{name}.{step}": status for step, status in ended.items()}
+    assert (graph["graph_id"], graph["status"]) == (name, "failure")
+    assert (graph["mapped"], graph["tasks"]) == (len(countries), len(countries) + len(ended))
+    assert graph["mermaid"].count("success") > 0 < graph["mermaid"].count("failure")
+
+
+def check_operations(report: dict[str, Any]) -> None:
+    """What the graph took is what it must: a claim and an end for each task, a message for each and for each graph."""
+    graph, operations = report["graph"], report["graph"]["operations"]
+    assert operations["writes"] >= 2 * graph["tasks"]
+    assert operations["reads"] >= graph["tasks"]
+    assert graph["tasks"] + 2 < operations["messages"] <= graph["tasks"] + 4
+    assert operations["reads"] + operations["queries"] + operations["writes"] <= 12 * graph["tasks"]
 
 
 def expected_failure(row: Order | BadRow) -> tuple[str, str] | None:

@@ -29,7 +29,7 @@ class Closing:
         self._graph: TaskGraph | None = None
         self._state: GraphState | None = None
         self._nodes: list[NodeInfo] = []
-        self._mapped = 0
+        self._mapped: dict[str, int] = {}
         self._report: Any = None
 
     @property
@@ -41,7 +41,7 @@ class Closing:
         """Publish the report over what was shipped. Again is harmless: the ids are the run's, and so are the tasks."""
         shipped = [case.label for case in self._ledger.succeeded]
         self._graph = example.closing().day_report(self._app, shipped, self._run.name)
-        self._before = copy(operations)
+        self._operations.clear()  # messages of earlier runs, which look after their graphs, have come by now
         await self._app.publish_graph(self._graph)
 
     async def look(self) -> tuple[bool, bool]:
@@ -51,8 +51,8 @@ class Closing:
         before, self._state = self._state, await handle.status()
         if self.ended:
             self._nodes = [node async for node in handle.nodes()]
-            parts = [await self._handle(node.graph_id).status() for node in self._nodes if node.graph_id]
-            self._mapped = sum(part.nodes for part in parts)
+            grown = [node for node in self._nodes if node.graph_id]
+            self._mapped = {node.task_id: (await self._handle(node.graph_id).status()).nodes for node in grown}
             self._report = (await handle.task(f"{self._graph.graph_id}.day")).result
         return self._state != before, self.ended
 
@@ -68,14 +68,14 @@ class Closing:
             "graph_id": self._graph.graph_id,
             "status": self._state.status,
             "tasks": self._tasks,
-            "mapped": self._mapped,
+            "mapped": sum(self._mapped.values()),
             "statuses": self._statuses,
             "operations": {
                 "reads": done.reads,
                 "queries": done.queries,
                 "writes": done.writes,
                 "messages": done.messages,
-                "sent_again": len(done.sent) - done.messages,
+                "dropped": done.dropped,
             },
             "report": self._report,
             "mermaid": self._graph.to_mermaid(self._statuses),
@@ -83,24 +83,31 @@ class Closing:
 
     def print(self) -> None:
         """The picture, what failed, the report, and what it cost, for people."""
-        if self._graph is None:
+        if self._graph is None or self._state is None:
             return
-        click.echo(f"\nThe day's report\n{self._graph.to_text(self._statuses)}")
+        sizes = {task_id: f", tasks of its own: {size}" for task_id, size in self._mapped.items()}
+        standing = {task_id: f"{status}{sizes.get(task_id, '')}" for task_id, status in self._statuses.items()}
+        click.echo(f"\nThe day's report is a graph. It ended as {self._state.status}:\n{self._graph.to_text(standing)}")
         for node in self._nodes:
             if node.message:
                 click.echo(f"{node.function}: {node.reason}, {node.error_type.rpartition('.')[2]}: {node.message}")
-        takings = ", ".join(f"{amount} {currency}" for currency, amount in self._report["takings"].items())
-        click.echo(f"{self._report['parcels']} parcels to {len(self._report['regions'])} regions: {takings}")
+        if self._report is not None:
+            takings = ", ".join(f"{amount} {currency}" for currency, amount in self._report["takings"].items())
+            click.echo(f"{self._report['parcels']} parcels to {len(self._report['regions'])} regions: {takings}")
+        click.echo(self._cost())
+
+    def _cost(self) -> str:
         done = self._operations
-        click.echo(
-            f"{self._tasks} tasks, {self._mapped} of them made by the map: {done.rows} table operations "
-            f"({done.reads} reads, {done.queries} queries, {done.writes} writes), {done.rows / self._tasks:.1f} a task; "
-            f"{done.messages} messages, {len(done.sent) - done.messages} of them sent again and dropped by the queue"
+        since = " since this run went on" if self._run.continued else ""
+        kinds = f"{done.reads} reads, {done.queries} queries, {done.writes} writes"
+        return (
+            f"{self._tasks} tasks took {done.rows} table operations{since}, {done.rows / self._tasks:.1f} a task "
+            f"({kinds}), {done.messages} messages, and {done.dropped} that the queue dropped as duplicates"
         )
 
     @property
     def _tasks(self) -> int:
-        return len(self._nodes) + self._mapped
+        return len(self._nodes) + sum(self._mapped.values())
 
     @property
     def _statuses(self) -> dict[str, str]:

@@ -58,8 +58,8 @@ def demo(file: Path, engine: str, verbose: bool, as_json: bool) -> None:
 
     Each order of examples/orders is published and run by a real worker on the embedded engine, in less than half a
     minute and without Azure; with `--engine emulator` through the Service Bus SDK. When all have ended, a graph of
-    tasks makes the day's report. At the end every row of the file has succeeded or failed, and the reason is said. After Ctrl-C the same command goes on where it was; after a
-    finished run the next one starts clean.
+    tasks makes the day's report. At the end every row of the file has succeeded or failed, and the reason is said.
+    After Ctrl-C the same command goes on where it was; after a finished run the next one starts clean.
 
     The exit code is 0 when all rows are accounted for, 3 when some have not ended, 130 after Ctrl-C.
     """

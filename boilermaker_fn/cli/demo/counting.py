@@ -35,6 +35,16 @@ class Operations:
         """How many messages the queue kept: of those with one id it keeps the first."""
         return len({*self.sent})
 
+    @property
+    def dropped(self) -> int:
+        """How many it dropped as duplicates."""
+        return len(self.sent) - self.messages
+
+    def clear(self) -> None:
+        """Begin at zero."""
+        self.reads = self.queries = self.writes = 0
+        self.sent.clear()
+
 
 def counted(wiring: Wiring, table: Table, operations: Operations) -> Wiring:
     """The same wiring, with results in `table`; what is done for graphs is added to `operations`."""

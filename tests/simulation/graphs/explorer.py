@@ -7,6 +7,8 @@ from array import array
 from collections import deque
 from typing import NamedTuple
 
+from boilermaker_fn.errors import IllegalTransition
+
 from .truth import Violation
 from .world import Steps, World
 
@@ -84,7 +86,7 @@ def explored(steps: Steps, seconds: float = 1e9) -> Explored:
         world = waiting.popleft()
         try:
             happenings = steps.next(world)
-        except Violation as violation:
+        except (Violation, IllegalTransition) as violation:
             return result(f"{violation}", _trace(steps, found.path(at)))
         for _, _, after, good in happenings:
             number, new = found.add(after, at)

@@ -70,7 +70,7 @@ class Steps:
     def first(self) -> World:
         """A graph that was published; or one whose publisher may die."""
         machine = self.machines.publisher()
-        world = World((0,) * (len(self.machines.partitions) + 1), (), 0, ((False, PUBLISHER, machine, 0),), self.conditions.budget)
+        world = World((0,) * (2 + len(self.machines.layout.blocks)), (), 0, ((False, PUBLISHER, machine, 0),), self.conditions.budget)
         if self.conditions.publisher_dies:
             return world
         while any(not worker[1] for worker in world.workers):
