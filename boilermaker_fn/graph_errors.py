@@ -87,6 +87,15 @@ class GraphNotFound(BoilermakerError, LookupError):
         self.graph_id = graph_id
 
 
+class GraphNotRetried(BoilermakerAppException):
+    """What failed of a graph cannot be retried as it stands. `problem` says why."""
+
+    def __init__(self, graph_id: str, problem: str) -> None:
+        super().__init__(f"graph {graph_id} {problem}; only a graph that failed or was cancelled can be retried")
+        self.graph_id = graph_id
+        self.problem = problem
+
+
 class NodeNotFound(BoilermakerError, LookupError):
     """A graph has no such task."""
 

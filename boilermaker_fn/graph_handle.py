@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
+from .graph_control import GraphControl
 from .graph_errors import (
     GraphAbandoned,
     GraphCancelled,
@@ -51,6 +52,7 @@ class GraphHandle:
             raise GraphsNotKept(graph_id)
         self.graph_id = GraphId(graph_id)
         self._rows = GraphRows(wiring.results.table, wiring.clock, graph_id)
+        self._control = GraphControl(wiring.results.table, wiring.engine.transport, wiring.clock, graph_id)
         self._registry = registry
         self._numbers = numbers
 
@@ -102,6 +104,24 @@ class GraphHandle:
         if number is None:
             raise NodeNotFound(self.graph_id, task_id)
         return await self._rows.result_of(number)
+
+    async def cancel(self) -> bool:
+        """Keep from running what has not started, also in graphs that tasks became.
+
+        True if the graph has been cancelled or will be when the tasks that run have ended (they get no other attempt,
+        and nothing follows them); False if it ended before. Raises NotSent; what was begun then goes on by itself.
+        Costs a look at each hundred tasks, and for each hundred that waited a mark and another look.
+        """
+        return await self._control.cancel() in (GraphStatus.CANCELLING, GraphStatus.CANCELLED)
+
+    async def retry_failed(self) -> None:
+        """Begin a graph anew that failed or was cancelled: what did not succeed runs, and what waits for it.
+
+        What has succeeded keeps its result and does not run again, except a handler and those behind it, when what it
+        guards runs again. Raises GraphNotRetried for any other graph; after NotSent or StoreUnavailable the graph may
+        begin anew some minutes later by itself, and it is safe to ask again.
+        """
+        await self._control.retry_failed()
 
     async def _ended(self) -> GraphStatus:
         pause = _FIRST_PAUSE

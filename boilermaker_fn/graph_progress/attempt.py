@@ -12,8 +12,21 @@ from ..rules import Rules, policy_of
 from ..task.row import beyond
 from ..task.task import Task
 from . import growing, inputs, node_messages, resolution, writing
-from .heads import GraphStatus
-from .node_state import Phase, State, Step, end, hold, message_of, own_claim, present_task, put_off_or, row_of, send
+from .heads import STANDING, is_cancelling
+from .node_state import (
+    Phase,
+    State,
+    Step,
+    cancel,
+    end,
+    hold,
+    message_of,
+    own_claim,
+    present_task,
+    put_off_or,
+    row_of,
+    send,
+)
 from .rows import NodeRow, NodeStatus
 
 # How long a claim lasts for which no time limit is known, and how much longer than the limit any lasts, in seconds:
@@ -148,16 +161,9 @@ def retry_written(state: State, event: tx.Written) -> Step:
     """Who cancels marks what is pending, then is done: of the two of us the later one sees the other."""
     row = row_of(state)
     row = row._replace(status=NodeStatus.PENDING, attempt=row.attempt + 1, claim=None, etag=event.etags[0])
-    select = ("status", "epoch")
-    return state._replace(phase=Phase.CHECKING, row=row, claim=None), tx.Read(*message_of(state).graph.head, select)
+    return state._replace(phase=Phase.CHECKING, row=row, claim=None), tx.Read(*message_of(state).graph.head, STANDING)
 
 
 def checked(state: State, event: tx.Found) -> Step:
     """Send the next attempt, unless the graph is being cancelled."""
-    graph, status = message_of(state).graph, event.entity and event.entity.values.get("status")
-    if status != GraphStatus.CANCELLING:
-        return send(state, list(state.after), "retry")
-    row = row_of(state)
-    operations = writing.cancelled(graph, row, event.now)
-    ended = row._replace(status=NodeStatus.SKIPPED, finished_at=event.now)
-    return state._replace(phase=Phase.WRITING, row=ended), tx.Write(operations)
+    return cancel(state, event.now) if is_cancelling(event.entity) else send(state, list(state.after), "retry")

@@ -44,12 +44,12 @@ from .node_state import (
 from .rows import NodeRow, NodeStatus, node_row
 
 
-def step(state: State, event: object) -> Step:
+def step(state: State, event: Any) -> Step:
     """What `event` leads to: the next state, and the one thing to do now."""
     try:
         return _decided(state, event)
-    except StoreUnavailable as unreadable:  # a row of a version that is not deployed here
-        return hold(state, str(unreadable))
+    except StoreUnavailable:  # a row of a version that is not deployed here
+        return postpone(state, event.now)
 
 
 def _decided(state: State, event: Any) -> Step:
@@ -229,6 +229,7 @@ TRANSITIONS: Final[Mapping[tuple[Phase, type], _Decide]] = {
     (Phase.BINDING, tx.Written): growing.bound,
     (Phase.BINDING, tx.Refused): _refused,
     (Phase.MEETING, tx.Found): growing.met,
+    (Phase.ALLOWING, tx.Found): growing.allowed,
     (Phase.BEGINNING, tx.Written): growing.begun,
     (Phase.BEGINNING, tx.Refused): growing.not_begun,
     (Phase.ROOTING, tx.Queried): growing.rooted,

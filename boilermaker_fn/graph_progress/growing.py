@@ -21,16 +21,15 @@ from ..outcomes import ErrorInfo, Failed, Reason
 from . import advance, publishing, writing
 from .block import Ready
 from .children import Children
-from .heads import GraphStatus, HeadRow, Parent, head_changed, head_row
+from .heads import STANDING, GraphStatus, HeadRow, Parent, head_changed, head_row, is_cancelling
 from .keys import GraphKey
 from .layout import laid_out
-from .node_state import Phase, State, Step, end, hold, message_of, own_claim, row_of, send
+from .node_state import Phase, State, Step, cancel, end, hold, message_of, own_claim, row_of, send
 from .rows import WATCHED, NodeStatus, changed, nodes_in
 
 _PENDING_ROOTS: Final = (Where("root", "eq", True), Where("status", "eq", NodeStatus.PENDING.value))
 _ENDED_BADLY: Final = {
     GraphStatus.FAILED: "failed",
-    GraphStatus.CANCELLED: "was cancelled",
     GraphStatus.ABANDONED: "was given up before it began",
 }
 
@@ -90,9 +89,11 @@ def met(state: State, event: tx.Found) -> Step:
     head = head_row(row_of(state).subgraph, event.entity)
     state = state._replace(head=head)
     if head.status is GraphStatus.PREPARED:
-        return state._replace(phase=Phase.BEGINNING), tx.Write((head_changed(head, status=str(GraphStatus.RUNNING)),))
+        return state._replace(phase=Phase.ALLOWING), tx.Read(*message_of(state).graph.head, STANDING)
     if not head.status.ended:
         return _look_for_roots(state._replace(after=()), head, 0)
+    if head.status is GraphStatus.CANCELLED:
+        return _failed(state, "was cancelled", event.now, Reason.Cancelled)
     if head.status is not GraphStatus.SUCCEEDED:
         return _failed(state, _ENDED_BADLY[head.status], event.now)
     row, own = row_of(state), own_claim(state)
@@ -101,12 +102,20 @@ def met(state: State, event: tx.Found) -> Step:
     return state._replace(phase=Phase.WRITING, row=ended), tx.Write(operations)
 
 
-def _failed(state: State, how: str, now: float) -> Step:
+def _failed(state: State, how: str, now: float, reason: Reason = Reason.GraphFailed) -> Step:
     problem = f"graph {row_of(state).subgraph}, which this task became, {how}"
-    return end(state, Failed(Reason.GraphFailed, ErrorInfo(Reason.GraphFailed, problem)), now)
+    return end(state, Failed(reason, ErrorInfo(reason, problem)), now)
 
 
 # -- its beginning -----------------------------------------------------------------------------------------------------
+
+
+def allowed(state: State, event: tx.Found) -> Step:
+    """Begin it, unless the graph that the node is in is being cancelled: who does that saw it before it waited."""
+    if is_cancelling(event.entity):
+        return cancel(state, event.now)
+    begin = head_changed(_head(state), status=str(GraphStatus.RUNNING))
+    return state._replace(phase=Phase.BEGINNING), tx.Write((begin,))
 
 
 def begun(state: State, event: tx.Written) -> Step:

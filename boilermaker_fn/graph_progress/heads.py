@@ -171,6 +171,11 @@ def head_row(graph_id: str, entity: Entity) -> HeadRow:
         ) from None
 
 
+def is_cancelling(head: Entity | None) -> bool:
+    """Whether a graph is being cancelled, by what STANDING selects of its head."""
+    return head is not None and head.values.get("status") == GraphStatus.CANCELLING
+
+
 def _parent(text: object) -> Parent | None:
     if not isinstance(text, str):
         return None
@@ -183,6 +188,8 @@ def _end_row(entity: Entity) -> EndRow:
     return EndRow(int(entity.row.rpartition("-")[2]), counts)
 
 
+#: What says where a graph stands.
+STANDING: Final = ("epoch", "status")
 #: What deciding about the end needs of the callback's row beside its status, and of the head.
 ENDS: Final = (
     "epoch", "status", "blocks", "nodes", "callback", "queue", "published_at", "build", "many", "parent",

@@ -121,6 +121,7 @@ def not_deliverable(message: Message, why: str, delivery: Delivery, rules: Rules
 _ENDED_BADLY: Final[dict[str, TaskStatus]] = {
     Reason.RetriesExhausted: TaskStatus.RetriesExhausted,
     Reason.Expired: TaskStatus.Expired,
+    Reason.Cancelled: TaskStatus.Cancelled,
 }
 
 

@@ -37,8 +37,9 @@ class Phase(enum.StrEnum):
     GROWING = "growing"
     #: The row is being written that says which graph the node waits for.
     BINDING = "binding"
-    #: That graph's head is being read, its beginning written, its roots being found.
+    #: That graph's head is being read, and that of the node's own; its beginning written, its roots being found.
     MEETING = "meeting"
+    ALLOWING = "allowing"
     BEGINNING = "beginning"
     ROOTING = "rooting"
     ADVANCING = "advancing"
@@ -120,6 +121,13 @@ def end(state: State, failure: Failed, now: float) -> Step:
     row, graph = row_of(state), message_of(state).graph
     ended = row._replace(status=NodeStatus.FAILED, reason=failure.reason, error=failure.error, finished_at=now)
     return state._replace(phase=Phase.WRITING, row=ended), tx.Write(writing.failed(graph, row, now, failure))
+
+
+def cancel(state: State, now: float) -> Step:
+    """The node does not go on, for its graph is being cancelled."""
+    row, graph = row_of(state), message_of(state).graph
+    ended = row._replace(status=NodeStatus.SKIPPED, finished_at=now)
+    return state._replace(phase=Phase.WRITING, row=ended), tx.Write(writing.cancelled(graph, row, now))
 
 
 def settle(state: State, ending: str) -> Step:

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 from .. import effects as fx
 from .. import table_effects as tx
 from ..entities import Where
-from ..errors import IllegalTransition
+from ..errors import IllegalTransition, StoreUnavailable
 from ..messages import origin_of
 from . import advance, cancelling, node_messages, readiness, removing, reopening, repairs
 from .heads import ENDS, GraphStatus, HeadRow, head_changed, head_inserted, head_partition, head_row
@@ -27,6 +27,13 @@ from .watch_state import FINISHED, Phase, State, Step, again, head_of, hold, pos
 
 def step(state: State, event: Any) -> Step:
     """What `event` leads to: the next state, and the one thing to do now."""
+    try:
+        return _decided(state, event)
+    except StoreUnavailable:  # a row of a version that is not deployed here
+        return postpone(state, event.now)
+
+
+def _decided(state: State, event: Any) -> Step:
     if isinstance(event, fx.StoreDown):
         return postpone(state, event.now)
     go_on = _WITHIN.get(state.phase)

@@ -67,6 +67,15 @@ class GraphTill:
         for _ in range(count):
             assert await self.stage.deliver() is not None
 
+    async def deliver_some(self, count: int) -> int:
+        """Hand over up to `count` messages that are due, all at once; how many there were."""
+        inbox, handle = self.engine.inbox(QUEUE), self.stage.runner.handle
+        deliveries = await inbox.receive(count, 0)
+        await asyncio.gather(*map(handle, deliveries))
+        for delivery in deliveries:
+            await inbox.complete(delivery)
+        return len(deliveries)
+
     async def cost_of_delivery(self, graph: TaskGraphBuilder | TaskGraph, *, after: int = 0) -> Cost:
         """What the next delivery costs when a graph was published and so many were before."""
         await self.publish(graph)

@@ -36,8 +36,8 @@ def worker_processes(path: Path, count: int) -> Iterator[list[subprocess.Popen[b
             worker.wait()
 
 
-def start(path: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.crash.victim", str(path)]
+def start(path: Path, module: str = "victim") -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", f"tests.crash.{module}", str(path)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

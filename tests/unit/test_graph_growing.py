@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from typing import Any
 
@@ -11,12 +12,14 @@ from boilermaker_fn import Boilermaker
 from boilermaker_fn.graph.builder import TaskGraphBuilder
 from boilermaker_fn.graph.graph import TaskGraph
 from boilermaker_fn.graph_errors import GraphFailed
+from boilermaker_fn.graph_handle import GraphHandle
 from boilermaker_fn.graph_progress.heads import GraphStatus
 from boilermaker_fn.graph_progress.rows import NodeStatus
+from boilermaker_fn.graph_states import NodeInfo
 from boilermaker_fn.outcomes import Reason
 from boilermaker_fn.task import Task
 from tests.cast import FAILED, SKIPPED, SUCCEEDED, Cast
-from tests.stage import Stage
+from tests.stage import QUEUE, Stage
 
 
 @pytest.fixture
@@ -335,3 +338,63 @@ async def test_a_map_over_a_function_that_must_not_run_twice_fails(cast: Cast) -
 
 async def test_an_app_without_graphs_of_its_own_runs_those_of_others() -> None:
     assert "boilermaker_fn.map" in Boilermaker([]).shell.registry.runnable
+
+
+# -- cancelling --------------------------------------------------------------------------------------------------------
+
+
+async def test_cancelling_reaches_the_graphs_that_tasks_became(cast: Cast) -> None:
+    inner = TaskGraphBuilder().add(cast("b", delay=60), on_failure=cast("inner handler")).build(cast("inner callback"))
+    node = growing(cast, lambda: inner)
+    handle = await cast.publish(TaskGraphBuilder().add(node, on_failure=cast("handler")).build(cast("callback")))
+    await cast.stage.deliver_all()
+    assert await handle.cancel()
+    await cast.stage.play()
+    ending = await cast.ending(handle)
+    assert (ending.status, ending.ran, ending.reasons) == (GraphStatus.CANCELLED, ["grow"], [])
+    assert (await cast.app.graph((await info(handle, "grow")).graph_id).status()).status is GraphStatus.CANCELLED
+
+
+async def test_a_graph_below_that_is_cancelled_alone_fails_its_task_and_leaves_no_letter(cast: Cast) -> None:
+    node = growing(cast, lambda: single(cast("b", delay=60)))
+    handle = await cast.publish(TaskGraphBuilder().add(node, on_failure=cast("handler")).then(cast("c")).build())
+    await cast.stage.deliver_all()
+    assert await cast.app.graph((await info(handle, "grow")).graph_id).cancel()
+    await cast.stage.play()
+    ending = await cast.ending(handle)
+    assert (ending.status, ending.ran, ending.reasons) == (GraphStatus.FAILED, ["grow", "handler"], [])
+    assert (await info(handle, "grow")).reason == Reason.Cancelled
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_graph_that_is_returned_after_the_cancelling_does_not_begin(cast: Cast, dies: bool) -> None:
+    stage, gate, inside = cast.stage, asyncio.Event(), asyncio.Event()
+
+    @cast.app.task
+    async def slow(state: list[str]) -> TaskGraph:
+        inside.set()
+        await gate.wait()
+        return single(cast("b"))
+
+    handle = await cast.publish(single(cast.app.options(task_id="slow").create_task(slow)))
+    (delivery,) = await stage.engine.inbox(QUEUE).receive(1, 0)
+    running = asyncio.ensure_future(stage.runner.handle(delivery))
+    await inside.wait()
+    assert await handle.cancel()
+    assert (await handle.status()).status is GraphStatus.CANCELLING
+    gate.set()
+    await running
+    if dies:
+        stage.clock.now = delivery.locked_until
+    else:
+        await stage.engine.inbox(QUEUE).complete(delivery)
+    await stage.play()
+    ending = await cast.ending(handle)
+    assert (ending.status, ending.ran, ending.reasons) == (GraphStatus.CANCELLED, [], [])
+    assert (await info(handle, "slow")).reason == Reason.Cancelled
+
+
+async def info(handle: GraphHandle, task_id: str) -> NodeInfo:
+    """One task of a graph."""
+    (one,) = [node async for node in handle.nodes() if node.task_id == task_id]
+    return one

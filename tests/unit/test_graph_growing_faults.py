@@ -32,7 +32,7 @@ from boilermaker_fn.messages import Delivery, Message
 from tests.stage import LAKE, QUEUE, ManualClock, Stage, staged
 
 T = TypeVar("T")
-How = Literal["dies before", "dies after", "unavailable", "answer lost", "zombie"]
+How = Literal["dies before", "dies after", "unavailable", "answer lost", "zombie", "cancelled"]
 
 
 class Died(Exception):
@@ -49,6 +49,7 @@ class Disturbance:
         self.armed = False
         self.stuck = asyncio.Event()
         self.released = asyncio.Event()
+        self.cancel: Callable[[], Awaitable[None]] | None = None
 
     async def around(self, operation: Callable[[], Awaitable[T]], unavailable: Exception) -> T:
         self.count += self.armed
@@ -65,6 +66,11 @@ class Disturbance:
             case "answer lost":
                 await operation()
                 raise unavailable
+            case "cancelled":
+                assert self.cancel is not None
+                self.armed = False
+                await self.cancel()
+                return await operation()
         self.stuck.set()
         await self.released.wait()
         return await operation()
@@ -216,7 +222,11 @@ async def statuses(stage: Stage) -> Counter[GraphStatus]:
     return found
 
 
-async def run(bad: int | None, disturbance: Disturbance) -> None:
+async def run(
+    bad: int | None,
+    disturbance: Disturbance,
+    ended: Callable[[Stage, GraphHandle], Awaitable[None]],
+) -> None:
     clock = ManualClock()
     engine = LocalEngine(None, clock=clock, max_delivery_count=100)
     table = DisturbedTable(engine.table, disturbance)
@@ -225,7 +235,7 @@ async def run(bad: int | None, disturbance: Disturbance) -> None:
     async with staged(app, engine=engine, clock=clock, table=table) as stage:
         handle = await played(stage, disturbance, cast(app, bad))
         disturbance.armed = False
-        await (ended_well if bad is None else ended_badly)(stage, handle)
+        await ended(stage, handle)
 
 
 async def ended_well(stage: Stage, handle: GraphHandle) -> None:
@@ -257,12 +267,33 @@ async def test_it_ends_right_whatever_one_step_meets(
     bad: int | None, how: How, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "_MOST_PATIENCE", 0.0)
+    ended = ended_well if bad is None else ended_badly
+    async for disturbance in at_every_operation(bad, how):
+        await run(bad, disturbance, ended)
+
+
+async def at_every_operation(bad: int | None, how: How) -> AsyncIterator[Disturbance]:
     undisturbed = Disturbance()
-    await run(bad, undisturbed)
+    await run(bad, undisturbed, ended_well if bad is None else ended_badly)
     assert undisturbed.count > 60
     for at in range(1, undisturbed.count + 1):
-        try:
-            await run(bad, Disturbance(at, how))
-        except Exception as error:
-            error.add_note(f"operation {at} of {undisturbed.count}: {how}")
-            raise
+        disturbance = Disturbance(at, how)
+        yield disturbance
+
+
+@pytest.mark.slow
+async def test_it_can_be_cancelled_before_any_step() -> None:
+    async for disturbance in at_every_operation(None, "cancelled"):
+        was_running: list[bool] = []
+        started: list[int] = []
+
+        async def ended(stage: Stage, handle: GraphHandle, was_running: Any = was_running, started: Any = started) -> None:
+            found, state = await statuses(stage), await handle.status()
+            assert state.status is (GraphStatus.CANCELLED if was_running[0] else GraphStatus.SUCCEEDED)
+            assert state.pending + state.started + state.waiting == 0
+            assert found[GraphStatus.RUNNING] + found[GraphStatus.CANCELLING] == 0
+            assert len(stage.app.state) <= started[0] + 1  # it may have been claimed
+            assert await stage.waiting(LAKE) == []
+
+        disturbance.cancelled_by(was_running, started)
+        await run(None, disturbance, ended)

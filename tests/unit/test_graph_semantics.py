@@ -15,13 +15,13 @@ from boilermaker_fn import Boilermaker, RetryException, RetryPolicy
 from boilermaker_fn.errors import NotSent, QueueNotFound
 from boilermaker_fn.graph.builder import TaskGraphBuilder
 from boilermaker_fn.graph.chain import TaskChain
-from boilermaker_fn.graph_errors import GraphFailed
+from boilermaker_fn.graph_errors import GraphCancelled, GraphFailed
 from boilermaker_fn.graph_progress.heads import GraphStatus
 from boilermaker_fn.local import LocalEngine
 from boilermaker_fn.messages import Message
 from boilermaker_fn.outcomes import Reason
 from boilermaker_fn.task import Task
-from tests.cast import FAILED, PENDING, SKIPPED, SUCCEEDED, Cast, Ending
+from tests.cast import FAILED, PENDING, SKIPPED, SUCCEEDED, Cast
 from tests.stage import NOON, QUEUE, ManualClock, Stage, staged
 
 
@@ -251,6 +251,29 @@ async def test_the_graph_has_not_ended_while_the_callback_runs(cast: Cast) -> No
     assert (await handle.status()).status is GraphStatus.FAILED
 
 
+# -- cancelling --------------------------------------------------------------------------------------------------------
+
+
+async def test_nothing_starts_in_a_cancelled_graph_no_handler_and_no_callback(cast: Cast) -> None:
+    siblings = [cast("a", "fail"), cast("b", delay=60), cast("c", "retry")]
+    builder = TaskGraphBuilder().parallel(*siblings, on_failure=cast("handler")).then(cast("after"))
+    handle = await cast.publish(builder.build(cast("callback")))
+    for _ in siblings:
+        await cast.stage.deliver()
+    assert await handle.cancel()
+    await cast.stage.play()
+    ending = await cast.ending(handle)
+    assert ending.ran == ["a", "c"]
+    assert ending.status is GraphStatus.CANCELLED
+    assert ending.nodes == {
+        "a": FAILED, "b": SKIPPED, "c": SKIPPED, "after": SKIPPED, "handler": SKIPPED, "callback": SKIPPED
+    }  # fmt: skip
+    state = await handle.status()
+    assert (state.failed, state.cancelled + state.skipped) == (1, 4)
+    with pytest.raises(GraphCancelled):
+        await handle.result()
+
+
 # -- large graphs ------------------------------------------------------------------------------------------------------
 
 
@@ -420,7 +443,3 @@ async def test_what_the_broker_gives_up_of_an_ended_node_leads_to_its_children_o
     ending = await cast.ending(handle)
     assert ending.ran == ["a", "b"]
     assert ending.reasons == []
-
-
-def test_an_ending_names_its_nodes() -> None:
-    assert Ending(GraphStatus.RUNNING, {"a": PENDING}, [], []).of("a") == (PENDING,)

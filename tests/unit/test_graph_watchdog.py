@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -217,7 +218,7 @@ async def test_the_distance_between_two_looks_grows() -> None:
         looks.append(watch.not_before)
         yard.lose()
         await yard.next()
-    distances = [later - earlier for earlier, later in zip(looks, looks[1:], strict=False)]
+    distances = [later - earlier for earlier, later in pairwise(looks)]
     assert distances == [600, 1200, 2400, 4800, 9600, 19200, LONGEST, LONGEST, LONGEST]
 
 

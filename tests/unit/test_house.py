@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,8 @@ ROWS: dict[str, list[str]] = {
     "wiring": ["results", "graph_purging", "settings_problems", "settings", "config", "wiring"],
     "shell": [
         "describe", "json_values", "signature", "registry", "attempts", "threads", "processes", "blocking", "execution",
-        "options", "handle", "performing", "runner", "publishing", "graph_states", "graph_results", "graph_handle",
-        "graph_publishing", "shell", "publisher", "sync_client", "worker", "app",
+        "options", "handle", "performing", "runner", "publishing", "graph_states", "graph_results", "graph_control",
+        "graph_handle", "graph_publishing", "shell", "publisher", "sync_client", "worker", "app",
         "host_settings",
     ],
     "doors": ["functions", "emulator", "cli", "testing"],
@@ -83,6 +84,13 @@ def test_imports_point_down(path: Path) -> None:
 
 def modules_of(names: list[str]) -> list[Path]:
     return [path for path in modules() if unit_of(path) in names]
+
+
+def test_the_rows_are_those_of_the_documentation() -> None:
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    layers = re.findall(r"^\| (\w+) \| (`.*?) \|", page, re.MULTILINE)
+    drawn = {row: set(re.findall(r"`(\w+)/?`", units)) for row, units in layers}
+    assert {row: set(names) for row, names in ROWS.items()} == {row: drawn.get(row) for row in ROWS}
 
 
 @pytest.mark.parametrize("path", modules_of(ROWS["core"]), ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -180,20 +180,6 @@ def writes_whoever_has_written_meanwhile(patch: pytest.MonkeyPatch) -> None:
     )
 
 
-def takes_over_from_later_deliveries(patch: pytest.MonkeyPatch) -> None:
-    """Takes every claim of its message for its own, also that of a later delivery."""
-
-    def is_ours(state: State, row: NodeRow) -> bool:
-        return row.claim is None or row.claim.sequence_number == delivery.own_claim(state).sequence_number
-
-    patch.setattr(delivery, "_is_ours", is_ours)
-
-
-def takes_over_what_is_alive(patch: pytest.MonkeyPatch) -> None:
-    """Claims what another has claimed, before its time is over."""
-    patch.setattr(delivery, "_claimed_by_others", attempt.claim)
-
-
 def _drop_outdated(patch: pytest.MonkeyPatch, when: Callable[[State], bool]) -> None:
     send = delivery.send
 
@@ -231,11 +217,9 @@ BROKEN: list[tuple[Break, str, Conditions]] = [
     (reaps_no_older_attempts, "chain2", LOCK._replace(deliveries=1)),
     (drops_what_has_ended, "chain2", LOCK),
     (reaps_nothing_that_has_ended, "chain2", LOCK._replace(deliveries=1)),
-    (reaps_what_another_has_claimed, "chain2", Conditions(Budget(locks=1, duplicates=1), deliveries=1)),
+    (reaps_what_another_has_claimed, "chain2", Conditions(Budget(locks=2, duplicates=1), deliveries=1, retries=0)),
     (ends_the_graph_with_the_first_block, "chain2x", ONCE),
     (writes_whoever_has_written_meanwhile, "chain2", LOCK),
-    (takes_over_from_later_deliveries, "chain2", Conditions(Budget(locks=2))),
-    (takes_over_what_is_alive, "chain2", Conditions(Budget(locks=1, duplicates=1))),
 ]
 
 
