@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from ..outcomes import MAP
+
 if TYPE_CHECKING:
     from ..task.task import Task
 
@@ -14,12 +16,19 @@ _SHORT: Final = 8
 
 def named(task: Task) -> str:
     """A task: its function and its id."""
-    return f"task {task.function_name} ({task.task_id})"
+    return f"task {function_of(task)} ({task.task_id})"
+
+
+def function_of(task: Task) -> str:
+    """What a task runs; of a map, the function that runs for each item."""
+    if task.function_name != MAP:
+        return task.function_name
+    return f"map {next(iter(task.payload['args']), '')}"
 
 
 def path_of(tasks: Sequence[Task]) -> str:
     """Tasks one after another; of many the first and the last."""
-    names = [f"{task.function_name} ({task.task_id})" for task in tasks]
+    names = [f"{function_of(task)} ({task.task_id})" for task in tasks]
     if len(names) > _LONGEST_PATH:
         half = _LONGEST_PATH // 2
         names[half:-half] = [f"... {len(names) - 2 * half} more ..."]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .naming import short_id
+from .naming import function_of, short_id
 
 if TYPE_CHECKING:
     from ..task.task import Task
@@ -65,7 +65,7 @@ class _Lines:
         number = self._run_before(position)
         if number is None:
             parents = self._before(self._found.parents[position])
-            key = (task.function_name, parents, self._before(self._found.guards[position]))
+            key = (function_of(task), parents, self._before(self._found.guards[position]))
             number = self._known.setdefault(key, len(self.lines))
             if number == len(self.lines):
                 self.lines.append(_Line(*key))
@@ -79,7 +79,7 @@ class _Lines:
             return None
         number = self._line_of[parents[0]]
         line = self.lines[number]
-        if line.function != self._found.tasks[position].function_name or (len(line.members) > 1 and not line.run):
+        if line.function != function_of(self._found.tasks[position]) or (len(line.members) > 1 and not line.run):
             return None
         if not line.run:
             line.run = True
@@ -128,7 +128,7 @@ def _standing(tasks: Sequence[Task], statuses: Mapping[str, str]) -> str:
 
 
 def _ascii(task: Task) -> str:
-    return _plain(f"{task.function_name} ({short_id(task)})")
+    return _plain(f"{function_of(task)} ({short_id(task)})")
 
 
 def _plain(text: str) -> str:

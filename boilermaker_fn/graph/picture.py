@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from .naming import short_id
+from .naming import function_of, short_id
 
 if TYPE_CHECKING:
     from ..task.task import Task
@@ -52,7 +52,7 @@ def _nodes(positions: Iterable[int]) -> str:
 
 
 def _label(task: Task, statuses: Statuses) -> str:
-    parts = [task.function_name, short_id(task), *([statuses[task.task_id]] if task.task_id in statuses else [])]
+    parts = [function_of(task), short_id(task), *([statuses[task.task_id]] if task.task_id in statuses else [])]
     return '"' + "<br/>".join(map(_escaped, parts)) + '"'
 
 

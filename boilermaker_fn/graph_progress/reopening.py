@@ -53,7 +53,7 @@ class State(NamedTuple):
     """Where reopening stands.
 
     `head` is that of the epoch that has ended: `leaving`. `block` is being looked at or copied; `seen` has the nodes of
-    those looked at, until it is known who is `renewed`. `left` are transactions still to be written, `ends` are those of
+    those looked at, until it is known who is `renewed`. `left` are transactions still to be written, `ends` those of the
     blocks in which nobody will run, `ready` the nodes to be sent.
     """
 

@@ -13,7 +13,7 @@ from boilermaker_fn.graph.plan import Plan
 from boilermaker_fn.graph_errors import GraphCancelled, GraphNotFound, GraphNotRetried
 from boilermaker_fn.graph_progress.heads import GraphStatus
 from boilermaker_fn.graph_progress.keys import CALLBACK, GraphKey
-from boilermaker_fn.graph_progress.rows import NodeStatus
+from boilermaker_fn.graph_progress.rows import WATCHED, NodeStatus
 from boilermaker_fn.messages import Message
 from boilermaker_fn.outcomes import Grown, Reason
 from tests.cast import Cast
@@ -122,6 +122,30 @@ async def test_what_a_dead_one_left_the_watchdog_goes_on_with(count: int) -> Non
     assert await yard.status() in expected
 
 
+async def test_the_watchdog_starts_nobody_who_asks_for_another_attempt_meanwhile() -> None:
+    """Its row says so after all that waited was marked, and its worker dies before it looks at the head."""
+    yard = await published(plan(step(), step()))
+    yard.outcomes["g", 0] = [AGAIN]
+    await running(yard)
+    await yard.cancel()
+    (again,) = yard.lose(0)
+    yard.lose()
+    (watch,) = yard.waiting()
+
+    async def retried(effect: Any) -> None:
+        if getattr(effect, "select", None) == WATCHED:
+            yard.clock.now += 2000
+            with pytest.raises(Died):
+                await yard.deliver(again, die=effects(5))
+            assert (await yard.node(0)).attempt == 2
+            yard.clock.now += 2000
+
+    await yard.deliver(watch, meanwhile=retried)
+    assert not [one for one in yard.waiting() if node_of(one)]
+    await yard.play()
+    assert (await yard.nodes(), await yard.status()) == ("xx", GraphStatus.CANCELLED)
+
+
 async def test_it_can_be_asked_for_twice() -> None:
     yard = await published()
     await running(yard)
@@ -190,7 +214,7 @@ async def test_graphs_that_nodes_became_are_cancelled_too(depth: int) -> None:
     assert (await yard.node(0)).status is NodeStatus.FAILED
 
 
-async def test_a_graph_that_a_node_becomes_meanwhile_is_cancelled_by_the_watchdog() -> None:
+async def test_a_graph_that_a_node_becomes_meanwhile_does_not_begin() -> None:
     yard = await published()
     slow = plan(step(), step(0, delay=86400.0), graph_id="inner")
     yard.outcomes["g", 0] = [Grown(slow)]
@@ -198,7 +222,9 @@ async def test_a_graph_that_a_node_becomes_meanwhile_is_cancelled_by_the_watchdo
     assert await yard.cancel() == GraphStatus.CANCELLING
     await yard.work(3600)
     assert await yard.status() is GraphStatus.CANCELLED
-    assert yard.ran == [0, 0]
+    assert (await yard.nodes(), yard.ran) == ("xxxk", [0])
+    (inner,) = {row.row for row in await _listed(yard)} - {"g"}
+    assert await yard.status(inner) is GraphStatus.ABANDONED
 
 
 async def test_the_watchdog_tells_a_node_again_that_its_graph_has_ended() -> None:
@@ -207,6 +233,9 @@ async def test_the_watchdog_tells_a_node_again_that_its_graph_has_ended() -> Non
     await yard.next()
     yard.lose()
     assert await yard.status(ids[1]) is GraphStatus.SUCCEEDED
+    (watch,) = (one for one in yard.waiting() if one.message_id.startswith(ids[1]))
+    assert await yard.deliver(watch) == "over"
+    assert [node.graph.graph_id for one in yard.waiting() if (node := node_of(one))] == ["g"]
     await yard.play()
     assert (await yard.nodes(), await yard.status()) == ("sssk", GraphStatus.SUCCEEDED)
 

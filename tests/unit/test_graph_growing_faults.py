@@ -1,7 +1,8 @@
 """A node becomes a graph though somebody dies, or goes on as a zombie, at any step of it.
 
-Every operation on the table and every sending of a whole run is disturbed once, in five ways. The watchdog is left out:
-what one fault breaks, the next delivery repairs. Of the graphs that were made for the node one runs, and no other.
+Every operation on the table and every sending of a whole run is disturbed once, in five ways; or the graph is cancelled
+there. The watchdog is left out: what one fault breaks, the next delivery repairs. Of the graphs that were made for the
+node one runs, and no other.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import pytest
@@ -35,6 +37,9 @@ T = TypeVar("T")
 How = Literal["dies before", "dies after", "unavailable", "answer lost", "zombie", "cancelled"]
 
 
+FAULTS: tuple[How, ...] = ("dies before", "dies after", "unavailable", "answer lost", "zombie")
+
+
 class Died(Exception):
     """The process is gone."""
 
@@ -49,7 +54,8 @@ class Disturbance:
         self.armed = False
         self.stuck = asyncio.Event()
         self.released = asyncio.Event()
-        self.cancel: Callable[[], Awaitable[None]] | None = None
+        self.graph: GraphHandle | None = None
+        self.cancelled = False
 
     async def around(self, operation: Callable[[], Awaitable[T]], unavailable: Exception) -> T:
         self.count += self.armed
@@ -67,9 +73,9 @@ class Disturbance:
                 await operation()
                 raise unavailable
             case "cancelled":
-                assert self.cancel is not None
+                assert self.graph is not None
                 self.armed = False
-                await self.cancel()
+                self.cancelled = await self.graph.cancel()
                 return await operation()
         self.stuck.set()
         await self.released.wait()
@@ -157,7 +163,7 @@ def cast(app: Boilermaker, bad: int | None) -> TaskGraph:
 async def played(stage: Stage, disturbance: Disturbance, graph: TaskGraph) -> GraphHandle:
     """Publish the graph and deliver all there is, in spite of the disturbance."""
     handle = await stage.app.publish_graph(graph)
-    disturbance.armed = True
+    disturbance.graph, disturbance.armed = handle, True
     zombies: list[asyncio.Task[str]] = []
     while True:
         while (delivery := await _next(stage)) is not None:
@@ -260,40 +266,34 @@ async def ended_badly(stage: Stage, handle: GraphHandle) -> None:
     assert sorted(await stage.reasons()) == ["GraphFailed", "GraphFailed", "TaskFailed"]
 
 
+async def ended_cancelled(disturbance: Disturbance, stage: Stage, handle: GraphHandle) -> None:
+    found, state = await statuses(stage), await handle.status()
+    assert state.status is (GraphStatus.CANCELLED if disturbance.cancelled else GraphStatus.SUCCEEDED)
+    assert state.pending + state.started + state.waiting == 0
+    assert found[GraphStatus.RUNNING] + found[GraphStatus.CANCELLING] == 0
+    assert await stage.waiting(LAKE) == []
+
+
+async def operations(bad: int | None) -> int:
+    """How many there are when nothing happens."""
+    undisturbed = Disturbance()
+    await run(bad, undisturbed, ended_well if bad is None else ended_badly)
+    return undisturbed.count
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["dies before", "dies after", "unavailable", "answer lost", "zombie"])
-@pytest.mark.parametrize("bad", [None, 3], ids=["well", "badly"])
-async def test_it_ends_right_whatever_one_step_meets(
+@pytest.mark.parametrize(("bad", "how"), [(3, how) for how in FAULTS] + [(None, how) for how in (*FAULTS, "cancelled")])
+async def test_it_ends_right_whatever_happens_at_one_step(
     bad: int | None, how: How, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "_MOST_PATIENCE", 0.0)
-    ended = ended_well if bad is None else ended_badly
-    async for disturbance in at_every_operation(bad, how):
-        await run(bad, disturbance, ended)
-
-
-async def at_every_operation(bad: int | None, how: How) -> AsyncIterator[Disturbance]:
-    undisturbed = Disturbance()
-    await run(bad, undisturbed, ended_well if bad is None else ended_badly)
-    assert undisturbed.count > 60
-    for at in range(1, undisturbed.count + 1):
+    count = await operations(bad)
+    assert count > 60
+    for at in range(1, count + 1):
         disturbance = Disturbance(at, how)
-        yield disturbance
-
-
-@pytest.mark.slow
-async def test_it_can_be_cancelled_before_any_step() -> None:
-    async for disturbance in at_every_operation(None, "cancelled"):
-        was_running: list[bool] = []
-        started: list[int] = []
-
-        async def ended(stage: Stage, handle: GraphHandle, was_running: Any = was_running, started: Any = started) -> None:
-            found, state = await statuses(stage), await handle.status()
-            assert state.status is (GraphStatus.CANCELLED if was_running[0] else GraphStatus.SUCCEEDED)
-            assert state.pending + state.started + state.waiting == 0
-            assert found[GraphStatus.RUNNING] + found[GraphStatus.CANCELLING] == 0
-            assert len(stage.app.state) <= started[0] + 1  # it may have been claimed
-            assert await stage.waiting(LAKE) == []
-
-        disturbance.cancelled_by(was_running, started)
-        await run(None, disturbance, ended)
+        ended = ended_well if bad is None else ended_badly
+        try:
+            await run(bad, disturbance, partial(ended_cancelled, disturbance) if how == "cancelled" else ended)
+        except Exception as error:
+            error.add_note(f"operation {at} of {count}: {how}")
+            raise

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from boilermaker_fn.entities import MAX_TRANSACTION_BYTES
+from boilermaker_fn.entities import ANY_ETAG, MAX_TRANSACTION_BYTES, Delete, Entity
 from boilermaker_fn.graph.plan import Input, Plan, Step
 from boilermaker_fn.graph_progress.heads import GraphStatus
 from boilermaker_fn.graph_progress.keys import CALLBACK, GraphKey
@@ -14,7 +14,7 @@ from boilermaker_fn.graph_progress.resolution import Source, started, values_of
 from boilermaker_fn.graph_progress.resolution import step as resolved
 from boilermaker_fn.outcomes import Succeeded
 from boilermaker_fn.performing import performed
-from tests.yard import AGAIN, BAD, Died, Yard, effects, fan, node_of, plan, step, work
+from tests.yard import AGAIN, BAD, Died, Yard, effects, fan, node_of, plan, step, work, writes
 
 
 async def ended(graph: Plan, *bad: int) -> Yard:
@@ -93,6 +93,23 @@ async def test_a_handler_that_ran_runs_again_if_and_only_if_that_fails_again() -
         assert await yard.nodes() == "pppp"
         await yard.play()
         assert await yard.nodes() == ("fsks" if again else "sksk")
+
+
+async def test_a_handler_that_failed_waits_again_for_what_it_guards() -> None:
+    yard = await ended(plan(step(), step(guards=(0,))), 0, 1)
+    await yard.reopen()
+    await yard.play()
+    assert (await yard.nodes(), yard.ran) == ("sk", [0])
+
+
+async def test_rows_that_are_missing_among_those_of_another_are_added() -> None:
+    yard = await ended(LINE, 1)
+    with pytest.raises(Died):
+        await yard.reopen(die=writes(2))
+    await yard.table.write([Delete(Entity(*GraphKey("g", 1).node(2), etag=ANY_ETAG))])
+    await yard.reopen()
+    await yard.play()
+    assert await yard.nodes() == "sssk"
 
 
 async def test_a_handler_of_what_has_succeeded_stays_skipped() -> None:

@@ -108,6 +108,10 @@ async def test_whoever_fails_and_dies_leaves_nobody_waiting_in_other_blocks() ->
     yard.lose(100)
     with pytest.raises(Died):
         await yard.deliver(message, die=writes(3))
+    await yard.work()
+    await yard.watch()
+    sent = [node_of(one) for one in yard.waiting()]
+    assert [node.number for node in sent if node is not None] == [100]
     await yard.play()
     assert await yard.nodes() == "s" * 100 + "f" + "s" * 150 + "k"
     assert await yard.status() is GraphStatus.FAILED

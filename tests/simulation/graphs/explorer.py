@@ -70,35 +70,46 @@ class _Found:
         return None if at < 0 else at
 
 
-def explored(steps: Steps, seconds: float = 1e9) -> Explored:
-    """Look at every world, or as many as there is time for."""
+def explored(steps: Steps, seconds: float = 1e9, *, deep: bool = False) -> Explored:
+    """Look at every world, or as many as there is time for (of the processor's).
+
+    Breadth first, so that the trace is the shortest; or `deep`, which meets what is far away sooner.
+    """
     began = time.process_time()
     first = steps.first()
     found = _Found(first)
-    waiting, at = deque([first]), 0
+    waiting, looked_at = deque([(0, first)]), 0
+    expanded = bytearray([0])
 
     def result(problem: str = "", trace: tuple[str, ...] = ()) -> Explored:
         return Explored(len(found.hashes), not waiting, problem, trace, time.process_time() - began)
 
     while waiting:
-        if not at % 256 and time.process_time() - began > seconds:
+        looked_at += 1
+        if not looked_at % 256 and time.process_time() - began > seconds:
             break
-        world = waiting.popleft()
+        at, world = waiting.pop() if deep else waiting.popleft()
+        expanded[at] = 1
         try:
             happenings = steps.next(world)
         except (Violation, IllegalTransition) as violation:
             return result(f"{violation}", _trace(steps, found.path(at)))
+        stops = not found.fine[at]
         for _, _, after, good in happenings:
             number, new = found.add(after, at)
             if new:
+                expanded.append(0)
                 found.fine[number] = steps.ended(after)
-                waiting.append(after)
+                waiting.append((number, after))
             if good:
                 found.sources.append(at)
                 found.targets.append(number)
-        at += 1
-    for number in range(at, len(found.fine)):
-        found.fine[number] = 1  # who knows
+                stops = False
+        if stops:
+            return result("the graph can never end", _trace(steps, found.path(at), to_the_end=True))
+    for number, known in enumerate(expanded):
+        if not known:
+            found.fine[number] = 1  # who knows
     stuck = found.stuck()
     if stuck is not None:
         return result("the graph can never end", _trace(steps, found.path(stuck), to_the_end=True))
