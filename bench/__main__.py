@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import cold_start, dispatch, imports, processing, rounds
+from . import cold_start, dispatch, graphs, imports, processing, rounds
 from .wire import report as wire
 
 _REPORTS = {
@@ -12,6 +12,7 @@ _REPORTS = {
     "dispatch": dispatch.report,
     "imports": imports.report,
     "cold_start": cold_start.report,
+    "graphs": graphs.report,
     "wire": wire.report,
 }
 

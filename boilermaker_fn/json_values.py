@@ -52,9 +52,11 @@ class JsonValue:
             value = _dumped(self._adapter, value)
         try:
             text = _ENCODER.encode(value)
+            if not text.isascii():
+                text.encode()  # half a surrogate pair cannot travel
             if self._adapter is None:
                 _refuse_keys_that_change(value)
-        except (RecursionError, PydanticSerializationError) as error:
+        except (RecursionError, PydanticSerializationError, UnicodeEncodeError) as error:
             raise ValueError(f"{type(value).__name__} cannot be written as JSON: {error}") from error
         return text
 

@@ -161,9 +161,14 @@ def retry_written(state: State, event: tx.Written) -> Step:
     """Who cancels marks what is pending, then is done: of the two of us the later one sees the other."""
     row = row_of(state)
     row = row._replace(status=NodeStatus.PENDING, attempt=row.attempt + 1, claim=None, etag=event.etags[0])
-    return state._replace(phase=Phase.CHECKING, row=row, claim=None), tx.Read(*message_of(state).graph.head, STANDING)
+    return check(state._replace(row=row, claim=None, ending="retry"))
+
+
+def check(state: State) -> Step:
+    """See whether the next attempt is still wanted."""
+    return state._replace(phase=Phase.CHECKING), tx.Read(*message_of(state).graph.head, STANDING)
 
 
 def checked(state: State, event: tx.Found) -> Step:
     """Send the next attempt, unless the graph is being cancelled."""
-    return cancel(state, event.now) if is_cancelling(event.entity) else send(state, list(state.after), "retry")
+    return cancel(state, event.now) if is_cancelling(event.entity) else send(state, list(state.after), state.ending)

@@ -103,12 +103,20 @@ def _found(state: State, event: tx.Found) -> Step:
     if row.status.ended:
         return _follow(state, now)
     if message.attempt != row.attempt:
-        return send(state, [node_messages.current_attempt(state.delivery, message, row)], "outdated")
+        return _outdated(state, row)
     if row.status is NodeStatus.WAITING:
         return growing.meet(state)
     if row.status is NodeStatus.STARTED and not _is_ours(state, row):
         return _claimed_by_others(state, row, now)
     return _ours(state, row, now)
+
+
+def _outdated(state: State, row: NodeRow) -> Step:
+    """The row asks for another attempt. Whoever wrote that may have died before seeing whether it is still wanted."""
+    present = node_messages.current_attempt(state.delivery, message_of(state), row)
+    if row.status is NodeStatus.PENDING:
+        return attempt.check(state._replace(after=(present,), ending="outdated"))
+    return send(state, [present], "outdated")
 
 
 def _ours(state: State, row: NodeRow, now: float) -> Step:

@@ -49,8 +49,8 @@ class GraphKey(NamedTuple):
         return f"graph-{self.graph_id}"
 
     def block_partition(self, block: int) -> str:
-        """The partition of a block."""
-        return f"graph-{self.graph_id}-{self.epoch}-{block}"
+        """The partition of a block; whatever ids are like, none of a head."""
+        return f"nodes-{self.graph_id}-{self.epoch}-{block}"
 
     @property
     def head(self) -> Address:

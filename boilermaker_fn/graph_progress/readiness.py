@@ -47,6 +47,11 @@ class Seen(NamedTuple):
         """The others that wait for it."""
         return (number for heirs in self.heirs if not heirs.guard for number in heirs.numbers)
 
+    @property
+    def waiting(self) -> Iterator[int]:
+        """All that wait for it."""
+        return (number for heirs in self.heirs for number in heirs.numbers)
+
 
 class Lost(NamedTuple):
     """What a graph seems to have lost.
@@ -79,10 +84,10 @@ def seen(row: NodeRow) -> Seen:
     return Seen(row.number, row.status, row.attempt, row.due, row.claimed_until, handler, row.sent, heirs)
 
 
-def lost(nodes: Iterable[Seen], settled: Iterable[int], now: float) -> Lost:
+def lost(nodes: Iterable[Seen], settled: Iterable[int], now: float, until: float) -> Lost:
     """What to do for a graph that runs, told from the nodes that have not succeeded.
 
-    `settled` are blocks that have ended and no row says so.
+    `settled` are blocks that have ended and no row says so; what is not due before `until` another look can see to.
     """
     nodes = tuple(nodes)
     around = _around(nodes)
@@ -96,7 +101,7 @@ def lost(nodes: Iterable[Seen], settled: Iterable[int], now: float) -> Lost:
             continue
         elif one.handler and one.status is NodeStatus.PENDING and one.number not in around.failed:
             unneeded.append(one.number)
-        else:
+        elif begun.child.eta <= until:
             ready.append(begun)
     return Lost(tuple(ready), tuple(ended), tuple(unneeded))
 
@@ -118,22 +123,48 @@ def renewed(nodes: Iterable[Seen]) -> Renewed:
     """Who begins anew when an ended graph does, told from all of its nodes.
 
     Those that failed or were kept from running, and all that wait for them: handlers of theirs run, or do not, as if
-    for the first time. Who was skipped because nothing had failed stays skipped.
+    for the first time. Who was skipped because nothing had failed stays skipped, and with it all that wait for it.
     """
     by_number = {one.number: one for one in nodes}
     held_back = {heir for one in by_number.values() if one.status is not NodeStatus.SUCCEEDED for heir in one.children}
     causes = [number for number, one in by_number.items() if _begins_anew(one) and number not in held_back]
+    found = _behind(causes, by_number, without=set())
+    barred: set[int] = set()
+    # Without those that are barred a handler of theirs may have nobody to wait for.
+    while more := _barred(found, by_number):
+        barred |= more
+        found = _behind(causes, by_number, barred)
+    awaiting = {heir for number in found for heir in by_number[number].waiting}
+    return Renewed(frozenset(found), frozenset(causes) - awaiting)
+
+
+def _behind(causes: Iterable[int], by_number: Mapping[int, Seen], without: Collection[int]) -> set[int]:
+    """Those, and all that wait for them, but not through some."""
     found: set[int] = set()
-    behind: set[int] = set()
     following = [*causes]
     while following:
         number = following.pop()
-        if number not in found:
+        if number not in found and number not in without:
             found.add(number)
-            heirs = [*by_number[number].children, *by_number[number].guarding]
-            behind.update(heirs)
-            following += heirs
-    return Renewed(frozenset(found), frozenset(causes) - behind)
+            following += by_number[number].waiting
+    return found
+
+
+def _barred(found: Collection[int], by_number: Mapping[int, Seen]) -> set[int]:
+    """Those that cannot begin anew, because they wait for the success of somebody who stays skipped."""
+    following = [
+        heir
+        for one in by_number.values()
+        if one.status is not NodeStatus.SUCCEEDED and one.number not in found
+        for heir in one.children
+    ]
+    barred: set[int] = set()
+    while following:
+        number = following.pop()
+        if number in found and number not in barred:
+            barred.add(number)
+            following += by_number[number].children
+    return barred
 
 
 def _begins_anew(one: Seen) -> bool:

@@ -5,7 +5,8 @@ they are. Nothing of it counts before the head is switched to it. The watchdog's
 reopens the graph dies, the watchdog ends what was begun. Two who do it at once write and send the same.
 
 One look at what waits for what, then it holds the rows of one block at a time. A graph of N nodes in full blocks
-costs N/50 queries and N/100 + 5 transactions and reads (more for large tasks and results: a transaction holds 4 MiB).
+costs N/50 queries and N/100 + 5 transactions and reads (more for large tasks and results: a transaction holds 4 MiB;
+and where nodes wait for several blocks, one for each two blocks of which one waits for the other).
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class State(NamedTuple):
     """Where reopening stands.
 
     `head` is that of the epoch that has ended: `leaving`. `block` is being looked at or copied; `seen` has the nodes of
-    those looked at, until it is known who is `renewed`. `left` are transactions still to be written, `ends` those of the
+    those looked at, until it is known who is `renewed`. `left` are transactions still to be written, `ends` the ends of
     blocks in which nobody will run, `ready` the nodes to be sent.
     """
 
@@ -157,7 +158,8 @@ def _copied(state: State, event: tx.Queried) -> Step:
     end = renewing.end(state.block, rows.values(), state.renewed.anew)
     state = state._replace(ready=(*state.ready, *ready), ends=state.ends if end is None else (*state.ends, end))
     copies = (renewing.copied(_new(state), entity, state.block, state.renewed.anew) for entity in event.entities)
-    return _write(state, in_transactions(copies))
+    arrivals = renewing.arrivals(_new(state), state.block, rows, state.renewed)
+    return _write(state, [*in_transactions(copies), *arrivals])
 
 
 def _recall(state: State) -> Step:

@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from .. import table_effects as tx
-from ..entities import Entity
 from .heads import head_row
 from .inputs import Input, decoded_runs
-from .keys import BLOCK, GraphKey, block_of, number_at
-from .rows import RESULT, NodeRow, NodeStatus, joined, node_row
+from .keys import GraphKey, block_of
+from .rows import RESULT, NodeRow, NodeStatus, joined, node_row, nodes_in
 
 
 class Source(NamedTuple):
@@ -175,13 +174,12 @@ def _with_nodes(state: State, wanted: Nodes, event: tx.TableEvent) -> State:
 
 
 def _rows(wanted: Nodes, event: tx.TableEvent) -> dict[int, NodeRow]:
-    entities: tuple[Entity, ...] = ()
+    first = wanted.numbers[0]
     if isinstance(event, tx.Queried):
-        entities = event.entities
-    elif isinstance(event, tx.Found) and event.entity is not None:
-        entities = (event.entity,)
-    numbers = [number_at(wanted.numbers[0] // BLOCK, entity.row) for entity in entities]
-    return {number: node_row(entity, number) for number, entity in zip(numbers, entities, strict=True)}
+        return nodes_in(event.entities, block_of(first))
+    if isinstance(event, tx.Found) and event.entity is not None:
+        return {first: node_row(event.entity, first)}
+    return {}
 
 
 def _with_finals(state: State, wanted: Finals, event: tx.TableEvent) -> State:

@@ -71,9 +71,13 @@ def again(state: State, now: float, messages: Iterable[Message] = ()) -> Step:
     message, head = state.message, state.head
     known = head is not None and head.graph == message.graph and head.status is not GraphStatus.PREPARED
     following = message._replace(round=message.round + 1, until=FINISHED if known else message.until)
-    distance = min(FIRST_WATCH * 2.0 ** min(message.round, 16), LONGEST)
-    watch = watch_message(following, queue=origin_of(state.delivery.queue), not_before=now + distance)
+    watch = watch_message(following, queue=origin_of(state.delivery.queue), not_before=next_look(message, now))
     return send(state, [*state.to_send, *messages, watch], "watched")
+
+
+def next_look(message: WatchMessage, now: float) -> float:
+    """When the next round is."""
+    return now + min(FIRST_WATCH * 2.0 ** min(message.round, 16), LONGEST)
 
 
 def postpone(state: State, now: float) -> Step:

@@ -22,7 +22,7 @@ from ..messages import origin_of
 from . import advance, cancelling, node_messages, readiness, removing, reopening, repairs
 from .heads import ENDS, GraphStatus, HeadRow, head_changed, head_inserted, head_partition, head_row
 from .rows import WATCHED, NodeStatus, node_row
-from .watch_state import FINISHED, Phase, State, Step, again, head_of, hold, postpone, send, settle
+from .watch_state import FINISHED, Phase, State, Step, again, head_of, hold, next_look, postpone, send, settle
 
 
 def step(state: State, event: Any) -> Step:
@@ -204,7 +204,7 @@ def _repair(state: State, now: float) -> Step:
     nodes = [one for _, nodes in state.seen for one in nodes]
     if head.status is GraphStatus.CANCELLING:  # nobody starts any more
         nodes = [one for one in nodes if one.status is not NodeStatus.PENDING]
-    lost = readiness.lost(nodes, settled, now)
+    lost = readiness.lost(nodes, settled, now, next_look(message, now))
     state = state._replace(seen=(), to_send=tuple(repairs.of_nodes(message, head, lost, now)))
     if not lost.unneeded:
         return again(state, now)

@@ -95,6 +95,19 @@ async def test_a_claim_and_a_retry_between_its_steps(at: int) -> None:
         assert await yard.status() in (GraphStatus.CANCELLED, GraphStatus.FAILED)
 
 
+async def test_a_claim_at_the_moment_of_marking_saves_nobody_else() -> None:
+    yard = await published(plan(*(step() for _ in range(5))))
+
+    async def claimed(effect: Any) -> None:
+        if len(getattr(effect, "operations", ())) == 5:
+            await running(yard)
+
+    assert await yard.cancel(meanwhile=claimed) == GraphStatus.CANCELLING
+    assert await yard.nodes() == "rxxxx"
+    await yard.play()
+    assert (await yard.nodes(), yard.ran) == ("sxxxx", [0])
+
+
 async def test_a_graph_of_many_blocks() -> None:
     yard = await published(fan(350))
     await yard.work()

@@ -130,8 +130,8 @@ async def test_a_published_graph_has_a_row_for_each_task_a_head_a_watch_and_its_
         assert handle.graph_id == "day"
         found = await rows(stage)
         assert sorted(found) == [
-            "graph-day-0-0/node-00", "graph-day-0-0/node-01", "graph-day-0-0/node-02", "graph-day-0-0/node-03",
             "graph-day/callback-0000", "graph-day/head",
+            "nodes-day-0-0/node-00", "nodes-day-0-0/node-01", "nodes-day-0-0/node-02", "nodes-day-0-0/node-03",
         ]  # fmt: skip
         head = head_row("day", found["graph-day/head"])
         assert (head.status, head.blocks, head.nodes, head.many) == (GraphStatus.RUNNING, 1, 4, False)
@@ -146,7 +146,7 @@ async def test_a_published_graph_has_a_row_for_each_task_a_head_a_watch_and_its_
 async def test_the_row_keeps_the_checked_task_with_its_graph_and_when_it_was_published() -> None:
     async with staged(app) as stage:
         await app.publish_graph(fan())
-        row = (await rows(stage))["graph-day-0-0/node-00"].values
+        row = (await rows(stage))["nodes-day-0-0/node-00"].values
         task = Task.model_validate_json(row["task0"])
         assert (task.task_id, task.graph_id, task.published_at) == ("day-0", "day", stage.clock.now)
         assert task.payload == {"args": ["eu0"], "kwargs": {}}

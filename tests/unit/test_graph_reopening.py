@@ -14,6 +14,7 @@ from boilermaker_fn.graph_progress.resolution import Source, started, values_of
 from boilermaker_fn.graph_progress.resolution import step as resolved
 from boilermaker_fn.outcomes import Succeeded
 from boilermaker_fn.performing import performed
+from boilermaker_fn.table_effects import Read
 from tests.yard import AGAIN, BAD, Died, Yard, effects, fan, node_of, plan, step, work, writes
 
 
@@ -98,6 +99,8 @@ async def test_a_handler_that_ran_runs_again_if_and_only_if_that_fails_again() -
 async def test_a_handler_that_failed_waits_again_for_what_it_guards() -> None:
     yard = await ended(plan(step(), step(guards=(0,))), 0, 1)
     await yard.reopen()
+    sent = [node_of(one) for one in yard.waiting()]
+    assert [node.number for node in sent if node is not None] == [0]
     await yard.play()
     assert (await yard.nodes(), yard.ran) == ("sk", [0])
 
@@ -243,3 +246,24 @@ async def test_a_delay_counts_from_when_it_is_sent_again() -> None:
     await yard.reopen()
     (message,) = (one for one in yard.waiting() if node_of(one))
     assert (message.queue, message.not_before) == ("slow", at + 600)
+
+
+async def test_the_watchdog_does_not_reopen_what_another_one_reopened_meanwhile() -> None:
+    yard = await ended(LINE, 1)
+    with pytest.raises(Died):
+        await yard.reopen(die=effects(3))
+    (watch,) = yard.waiting()
+    reads = 0
+
+    async def faster(effect: Any) -> None:
+        nonlocal reads
+        reads += isinstance(effect, Read)
+        if reads == 2:  # the head has been read once: it was that of the epoch before
+            reads += 1
+            yard.outcomes["g", 1] = [BAD]
+            await yard.reopen()
+            await yard.work()
+
+    await yard.deliver(watch, meanwhile=faster)
+    await yard.play()
+    assert ((await yard.head()).graph.epoch, await yard.status()) == (1, GraphStatus.FAILED)

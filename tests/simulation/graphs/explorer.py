@@ -30,7 +30,7 @@ class _Found:
         self.number = {hash(first): 0}
         self.hashes = array("q", [hash(first)])
         self.parents = array("i", [-1])
-        self.fine = bytearray([0])
+        self.fine, self.judged = bytearray([0]), bytearray([1])
         self.sources, self.targets = array("i"), array("i")
 
     def add(self, world: World, parent: int) -> tuple[int, bool]:
@@ -66,8 +66,7 @@ class _Found:
                     self.fine[source] = 1
                     work.append(source)
                 edge = more[edge]
-        at = self.fine.find(0)
-        return None if at < 0 else at
+        return next((n for n, fine in enumerate(self.fine) if not fine and self.judged[n]), None)
 
 
 def explored(steps: Steps, seconds: float = 1e9, *, deep: bool = False) -> Explored:
@@ -94,12 +93,13 @@ def explored(steps: Steps, seconds: float = 1e9, *, deep: bool = False) -> Explo
             happenings = steps.next(world)
         except (Violation, IllegalTransition) as violation:
             return result(f"{violation}", _trace(steps, found.path(at)))
-        stops = not found.fine[at]
+        stops = not found.fine[at] and found.judged[at]
         for _, _, after, good in happenings:
             number, new = found.add(after, at)
             if new:
                 expanded.append(0)
                 found.fine[number] = steps.ended(after)
+                found.judged.append(steps.judged(after))
                 waiting.append((number, after))
             if good:
                 found.sources.append(at)

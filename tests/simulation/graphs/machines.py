@@ -14,7 +14,8 @@ from boilermaker_fn import effects as fx
 from boilermaker_fn import table_effects as tx
 from boilermaker_fn.entities import Entity, Insert, Value
 from boilermaker_fn.graph_progress import publishing
-from boilermaker_fn.graph_progress.keys import CALLBACK
+from boilermaker_fn.graph_progress.heads import ENDS, STANDING
+from boilermaker_fn.graph_progress.keys import CALLBACK, HEAD
 from boilermaker_fn.graph_progress.layout import Layout
 from boilermaker_fn.graph_progress.messages import NodeMessage, decoded
 from boilermaker_fn.graph_progress.node_state import State as NodeState
@@ -31,6 +32,8 @@ from .rows import MemoryRows, Rows
 from .shapes import LAKE, QUEUE, WORK
 
 NOW: Final = 1_900_000_000.0
+#: When whatever had a time limit has gone past it.
+LATE: Final = NOW + 1e6
 _LONG_AGO: Final = 1.0
 #: Copies of one message that can be told apart: the one that was sent, and duplicates.
 COPIES: Final = 8
@@ -55,6 +58,8 @@ class Machine(NamedTuple):
     kind: int
     partition: int = 0
     looks_at: str = ""
+    writes: bool = False
+    certain: bool = False
     sends: tuple[int, ...] = ()
 
 
@@ -161,12 +166,13 @@ class Machines:
 
     def _all_answers(self, machine: Machine, before: int, expired: tuple[str, ...]) -> list[Answered]:
         rows = dict(self.rows[before])
-        for row in expired:
+        late = HEAD in expired
+        for row in () if late else expired:
             rows[row] = rows[row]._replace(values={**rows[row].values, "claimed_until": _LONG_AGO})
         table = MemoryRows({self.partitions[machine.partition]: rows}, self._etag)
-        event = at_once(performed(machine.effect, table, lambda: NOW))
+        event = at_once(performed(machine.effect, table, lambda: LATE if late else NOW))
         after = self._numbered_rows(rows) if isinstance(event, tx.Written) else before
-        label = f"{_said(machine.effect)}: {_heard(event)}{' (claim ended)' if expired else ''}"
+        label = f"{_said(machine.effect)}: {_heard(event)}{' (its time is over)' if expired else ''}"
 
         def then(event: Any) -> int:
             return self._stepped(machine.step, machine.state, event)
@@ -214,7 +220,7 @@ class Machines:
             partition, looks_at = _where(effect)
             if partition not in self.partitions:
                 self.partitions.append(partition)
-            return machine._replace(partition=self.partitions.index(partition), looks_at=looks_at)
+            return machine._replace(partition=self.partitions.index(partition), looks_at=looks_at, writes=isinstance(effect, tx.Write), certain=getattr(effect,'select',None)==STANDING)
         if kind == SEND:
             ours = [one for one in effect.messages if self._concerns_us(one)]
             return machine._replace(sends=tuple(dict.fromkeys(map(self.message, ours))))
@@ -280,7 +286,7 @@ def _where(effect: tx.TableEffect) -> tuple[str, str]:
     if isinstance(effect, tx.Write):
         return effect.operations[0].entity.partition, ""
     if isinstance(effect, tx.Read):
-        return effect.partition, "" if effect.select else effect.row
+        return effect.partition, effect.row if effect.select in (None, ENDS) else ""
     return effect.partition, "*" if effect.select and "claimed_until" in effect.select else ""
 
 

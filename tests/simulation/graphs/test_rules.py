@@ -181,12 +181,12 @@ def writes_whoever_has_written_meanwhile(patch: pytest.MonkeyPatch) -> None:
 
 
 def _drop_outdated(patch: pytest.MonkeyPatch, when: Callable[[State], bool]) -> None:
-    send = delivery.send
+    outdated = delivery._outdated
 
-    def sends(state: State, messages: Any, ending: str) -> Any:
-        return settle(state, ending) if ending == "outdated" and when(state) else send(state, messages, ending)
+    def drops(state: State, row: NodeRow) -> Any:
+        return settle(state, "outdated") if when(state) else outdated(state, row)
 
-    patch.setattr(delivery, "send", sends)
+    patch.setattr(delivery, "_outdated", drops)
 
 
 def _drop_ended(patch: pytest.MonkeyPatch, when: Callable[[State], bool]) -> None:
@@ -203,7 +203,7 @@ LOCK = Conditions(Budget(locks=1))
 LOCK_ONCE = LOCK._replace(retries=0)
 BROKEN: list[tuple[Break, str, Conditions]] = [
     (asks_for_what_has_not_ended, "faninx2", ONCE),
-    (drops_what_another_has_claimed, "callback", Conditions(Budget(locks=2, duplicates=1), retries=0)),
+    (drops_what_another_has_claimed, "callback1", Conditions(Budget(locks=3, duplicates=1), retries=0)),
     (walks_only_below_what_it_marks, "chain3y", ONCE),
     (does_not_walk_below_a_skipped_handler, "handlerkid", ONCE),
     (does_not_look_after_marking, "chain2x", ONCE),
@@ -228,4 +228,5 @@ def test_without_it_a_graph_goes_wrong(
     bug: Break, shape: str, conditions: Conditions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bug(monkeypatch)
-    assert explored(Steps(SHAPES[shape].layout(conditions.retries + 1), conditions), PATIENCE).problem
+    steps = Steps(SHAPES[shape].layout(conditions.retries + 1), conditions)
+    assert explored(steps, PATIENCE, deep=True).problem

@@ -2,7 +2,7 @@
 
 A step is one operation on the table, one message sent, or one message settled. Three things are done in one step that
 could be two, because nothing that others do can come between them and matter: a message is delivered and its node read;
-an attempt ends and that is written; a write is refused and the row read again. Whoever is about to send or to settle
+an attempt ends and that is written; a write changes nothing and what follows is looked at. Whoever is about to send or to settle
 goes alone, because either comes to the same before and after anything that others do.
 A *fault* takes a worker's lock: it goes on as a zombie, each of its later steps may come or not, so that a crash is a
 zombie that never moves.
@@ -91,6 +91,10 @@ class Steps:
             found += self._losses(world)
         return found
 
+    def judged(self, world: World) -> bool:
+        """Whether the graph must be able to end from here: not when it needs another round of the watchdog."""
+        return bool(world.budget.rounds) or not self.conditions.budget.rounds
+
     def ended(self, world: World) -> bool:
         """Whether the graph has ended."""
         head = self.machines.rows[world.rows[0]].get(HEAD)
@@ -107,7 +111,10 @@ class Steps:
             number, copy, before, place = message
             held = (number, copy, before + 1, place + 1)
             worker: Worker = (False, held, self.machines.taken(*held), 0)
-            after = world._replace(messages=_with(world.messages, message, held))
+            budget = _without_one(world.budget, "rounds") if self._is_watch(number) else world.budget
+            if budget is None:
+                continue
+            after = world._replace(messages=_with(world.messages, message, held), budget=budget)
             for step in self._going_on(after._replace(workers=_and(world.workers, worker)), worker):
                 yield step._replace(what=f"gets {self._name(held)}, {step.what}")
             if world.budget.locks:
@@ -183,20 +190,26 @@ class Steps:
                     changed = (*rows[:partition], after, *rows[partition + 1 :])
                     self._check(rows, changed, worker, label)
                     world_then = World(changed, world.messages, world.sent, world.workers, left)
-                elif self._machines[then].looks_at and not machine.looks_at:
-                    # Refused: the row is read again.
+                elif machine.writes and self._machines[then].kind == TABLE:
+                    # Whatever refused it does so for ever, and what it says already: it is followed by a look at once.
                     found += self._on_table(world._replace(budget=left), worker, then, f"{said}{label}, ")
                     continue
                 else:
                     world_then = world._replace(budget=left) if fault else world
+                if self._machines[then].certain and not fault:
+                    found += self._on_table(world_then, worker, then, f"{said}{label}, ")
+                    continue
                 good = not fault and not worker[0]
                 found.append(Happening(worker, said + label, self._goes_on(world_then, worker, then), good))
         return found
 
     def _appearances(self, world: World, worker: Worker, machine: Machine) -> Sequence[tuple[str, ...]]:
-        """Which claims can look as if their time was over: those whose owner's lock is gone."""
+        """Which claims, or which publisher, can look as if their time was over: those whose owner's lock is gone."""
         if not machine.looks_at:
             return _AS_IT_IS
+        if machine.looks_at == HEAD:
+            patient = not worker[1] or HEAD in self.machines.rows[world.rows[0]] or _publishes(world)
+            return _AS_IT_IS if patient else ((), (HEAD,))
         claims = self.machines.claimed[world.rows[machine.partition]]
         if not claims:
             return _AS_IT_IS
@@ -329,6 +342,9 @@ class Steps:
             self._about[message] = about
         return self._about[message]
 
+    def _is_watch(self, message: int) -> bool:
+        return not self._of(message)[0]
+
     def _wakes(self, message_id: str) -> int:
         _, wake, sequence = message_id.rpartition("/w")
         return 1 + self._of((int(sequence) - 1) // COPIES)[2] if wake else 0
@@ -358,6 +374,10 @@ def _without_one(budget: Budget, fault: str) -> Budget | None:
 
 def _lives(world: World, claim: tuple[int, int, int]) -> bool:
     return any(not worker[0] and worker[1] == (*claim, LOCKED) for worker in world.workers)
+
+
+def _publishes(world: World) -> bool:
+    return any(not worker[0] and not worker[1] for worker in world.workers)
 
 
 def _without(workers: tuple[Worker, ...], worker: Worker) -> tuple[Worker, ...]:
