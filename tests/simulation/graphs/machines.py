@@ -89,6 +89,8 @@ class Machines:
         self.graph = publishing.State(layout).graph
         self.machines: list[Machine] = []
         self.messages: list[Message] = []
+        #: For each message the first one that had its id: the queue takes one of them.
+        self.ids: list[int] = []
         self.rows: list[Rows] = [{}]
         self.claimed: list[tuple[Claimed, ...]] = [()]
         self.partitions: list[str] = [self.graph.head_partition]
@@ -106,13 +108,12 @@ class Machines:
 
     def message(self, message: Message) -> int:
         """The number of a message."""
-        key = ("message", message.message_id)
+        key = ("message", message.message_id, message.body)
         if key not in self._numbers:
             self._numbers[key] = len(self.messages)
             self.messages.append(message)
-        number = self._numbers[key]
-        assert self.messages[number].body == message.body, f"two messages have the id {message.message_id}"
-        return number
+            self.ids.append(self._numbers.setdefault(("id", message.message_id), self._numbers[key]))
+        return self._numbers[key]
 
     def taken(self, message: int, copy: int, delivery: int, place: int) -> int:
         """The machine that takes a delivery."""

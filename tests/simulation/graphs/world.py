@@ -59,7 +59,7 @@ class Steps:
 
     def __init__(self, layout: Layout, conditions: Conditions) -> None:
         self.machines = Machines(layout, conditions)
-        self._machines = self.machines.machines
+        self._machines, self._ids = self.machines.machines, self.machines.ids
         self.conditions = conditions
         self._truth = Truth(layout.plan)
         self._numbers = dict(zip(layout.numbers, range(len(layout.numbers)), strict=True)) | {CALLBACK: CALLBACK}
@@ -92,8 +92,11 @@ class Steps:
         return found
 
     def judged(self, world: World) -> bool:
-        """Whether the graph must be able to end from here: not when it needs another round of the watchdog."""
-        return bool(world.budget.rounds) or not self.conditions.budget.rounds
+        """Whether the graph must be able to end from here.
+
+        Not when nothing was sent yet: its publisher may have died before. Not when no round of the watchdog is left.
+        """
+        return bool(world.sent) and (world.budget.rounds > 0 or not self.conditions.budget.rounds)
 
     def ended(self, world: World) -> bool:
         """Whether the graph has ended."""
@@ -150,7 +153,7 @@ class Steps:
             return found
         if machine.kind != SEND:
             return []
-        if not world.budget.duplicates and all(world.sent >> message & 1 for message in machine.sends[at:]):
+        if not world.budget.duplicates and all(world.sent >> self._ids[message] & 1 for message in machine.sends[at:]):
             return [Happening(worker, "sends nothing new", self._goes_on(world, worker, self.machines.sent(number)), True)]
         if not zombie:
             found = self._sending(world, worker)
@@ -236,9 +239,9 @@ class Steps:
             gone_on = self._goes_on(after, worker, self.machines.sent(number) if last else number, 0 if last else at + 1)
             found.append(Happening(worker, f"sends {self._name((message, 0, 0, 0))}{what}", gone_on, good))
 
-        if not world.sent >> message & 1:
+        if not world.sent >> self._ids[message] & 1:
             messages = _and(world.messages, (message, 0, 0, WAITING))
-            sent("", world._replace(messages=messages, sent=world.sent | 1 << message), not zombie)
+            sent("", world._replace(messages=messages, sent=world.sent | 1 << self._ids[message]), not zombie)
         else:
             sent(": a duplicate", world, not zombie)
             if budget.duplicates:
