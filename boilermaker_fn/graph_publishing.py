@@ -22,7 +22,7 @@ from .graph_handle import GraphHandle
 from .graph_progress.keys import CALLBACK, GraphKey
 from .graph_progress.layout import Layout, callback_row, laid_out, rows_of
 from .graph_progress.publishing import Asked, Event, Phase, State, step
-from .graph_progress.rows import NodeRow, inserted
+from .graph_progress.rows import NodeRow, inserted, room_for
 from .messages import NO_PROPERTIES
 from .outcomes import Failed, Grown, Outcome, Reason
 from .performing import performed
@@ -150,6 +150,9 @@ def check_sizes(layout: Layout, limit: int) -> None:
             _check_size(graph, row, limit)
     if (callback := callback_row(layout)) is not None:
         _check_size(graph, callback, limit)
+    if len(layout.finals) > (room := room_for("finals")):
+        last = layout.plan.steps[layout.plan.finals[-1]].task
+        raise GraphTooLarge(graph.graph_id, last.task_id, last.function_name, len(layout.finals), room)
 
 
 def _check_size(graph: GraphKey, row: NodeRow, limit: int) -> None:

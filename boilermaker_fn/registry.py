@@ -56,6 +56,11 @@ class Registration(NamedTuple):
     expires: float | None = None
     keep_result: bool = True
 
+    @property
+    def on_loop(self) -> bool:
+        """Whether it runs on the event loop."""
+        return self.kind is Kind.LOOP
+
 
 class Registry(Mapping[str, Registration]):
     """All task functions of an app, by name."""

@@ -38,6 +38,11 @@ class Registered(Protocol):
         ...
 
     @property
+    def on_loop(self) -> bool:
+        """Whether it runs on the event loop; what does not can wait for a thread or a process before it starts."""
+        ...
+
+    @property
     def expires(self) -> float | None:
         """Seconds after it became due, after which it is no longer worth starting."""
         ...

@@ -49,6 +49,7 @@ class _Work:
     keep_result: bool = True
     expires: float | None = None
     timeout: float | None = 600.0
+    on_loop: bool = True
 
 
 RULES = Rules({"work": _Work()}, LAKE, True, 256 * 1024)

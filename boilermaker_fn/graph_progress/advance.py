@@ -154,6 +154,10 @@ def _marked(state: State, event: tx.Written) -> Step:
     return _look(state._replace(visits=(_now_skipped(visit), *rest)))
 
 
+def _mark_again(state: State, event: tx.Refused) -> Step:
+    return _mark(state)
+
+
 def _now_skipped(visit: Visit) -> Visit:
     return visit._replace(condemned=(), skipped=(*visit.skipped, *visit.condemned))
 
@@ -281,6 +285,7 @@ _Decide: TypeAlias = Callable[[State, Any], Step]
 
 TRANSITIONS: Final[Mapping[tuple[Phase, type], _Decide]] = {
     (Phase.MARKING, tx.Written): _marked,
+    (Phase.MARKING, tx.Refused): _mark_again,
     (Phase.LOOKING, tx.Queried): _looked,
     (Phase.ARRIVING, tx.Written): _arrived,
     (Phase.ARRIVING, tx.Refused): _arrived,

@@ -59,8 +59,10 @@ def _late(state: State, task: Task, now: float) -> float:
 
 
 def _limit(rules: Rules, task: Task) -> float:
-    registered = rules.functions[task.function_name].timeout
-    return task.timeout or registered or _LONGEST
+    registered = rules.functions[task.function_name]
+    limit = task.timeout or registered.timeout or _LONGEST
+    # Its time begins when it has its thread, or its process: until then it could wait for longer than that.
+    return limit if registered.on_loop else _LONGEST
 
 
 def claimed(state: State, event: tx.Written) -> Step:

@@ -229,8 +229,13 @@ def chunked(name: str, data: bytes) -> dict[str, Value]:
     """Data as properties: `name0`, `name1` ... Raises ValueError when it is more than a row should hold."""
     pieces = [data[start : start + MAX_PROPERTY_BYTES] for start in range(0, len(data), MAX_PROPERTY_BYTES)]
     if len(pieces) > _PIECES[name]:
-        raise ValueError(f"{name} has {len(data)} bytes, a row holds {_PIECES[name] * MAX_PROPERTY_BYTES}")
+        raise ValueError(f"{name} has {len(data)} bytes, a row holds {room_for(name)}")
     return {f"{name}{index}": piece for index, piece in enumerate(pieces)}
+
+
+def room_for(name: str) -> int:
+    """How many bytes of it a row holds."""
+    return _PIECES[name] * MAX_PROPERTY_BYTES
 
 
 def names_of(name: str) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ async def killed_until_all_have_ended(path: Path, handles: list[GraphHandle]) ->
     ended = asyncio.ensure_future(asyncio.wait_for(asyncio.gather(*map(end_of, handles)), 300))
     try:
         while not ended.done():
-            await asyncio.wait({ended}, timeout=seeded.uniform(0.5, 2.5))
+            await asyncio.wait({ended}, timeout=seeded.uniform(1.0, 4.0))
             victim = seeded.randrange(WORKERS)
             await asyncio.to_thread(kill, workers[victim])
             workers[victim] = start(path, "graph_victim")
