@@ -73,14 +73,9 @@ class GraphHandle:
         they were added. Raises GraphFailed (GraphCancelled, GraphAbandoned) naming tasks that failed, GraphTimeout
         after `timeout` seconds, and NodeResultMismatch for a value that does not fit its annotation.
         """
-        limit = asyncio.timeout(timeout)
-        try:
-            async with limit:
-                status = await self._ended()
-        except TimeoutError:
-            if limit.expired():
-                raise GraphTimeout(self.graph_id, timeout or 0) from None
-            raise
+        status = await self._rows.status()  # however short the time, there is one look
+        if not status.ended:
+            status = await self._ended_within(timeout)
         if status is not GraphStatus.SUCCEEDED:
             raise await self._failure(status)
         return await self._rows.value(self._revived)
@@ -123,12 +118,23 @@ class GraphHandle:
         """
         await self._control.retry_failed()
 
+    async def _ended_within(self, timeout: float | None) -> GraphStatus:
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit:
+                return await self._ended()
+        except TimeoutError:
+            if limit.expired():
+                raise GraphTimeout(self.graph_id, timeout or 0) from None
+            raise
+
     async def _ended(self) -> GraphStatus:
         pause = _FIRST_PAUSE
-        while not (status := await self._rows.status()).ended:
+        while True:
             await asyncio.sleep(pause)
+            if (status := await self._rows.status()).ended:
+                return status
             pause = min(pause * 1.5, _LONGEST_PAUSE)
-        return status
 
     async def _failure(self, status: GraphStatus) -> GraphFailed:
         first: list[NodeInfo] = []

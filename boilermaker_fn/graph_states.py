@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from .graph_progress.heads import Counts, GraphStatus, HeadRow
 from .graph_progress.rows import NodeRow, NodeStatus
 from .ids import GraphId, TaskId
+from .outcomes import Reason
 from .task.result import TaskResult
 from .task.row import TaskStatus
 
@@ -80,7 +81,7 @@ def result_of(head: HeadRow, row: NodeRow, value: Any) -> TaskResult:
     return TaskResult(
         task_id=TaskId(info.task_id),
         graph_id=GraphId(head.graph.graph_id),
-        status=_STATUS[info.status],
+        status=_ENDED_BADLY.get(info.reason, _STATUS[info.status]),
         result=value,
         errors=[info.message] if info.status is NodeStatus.FAILED else None,
         formatted_exception=info.traceback or None,
@@ -120,6 +121,11 @@ _STATUS: Final = {
     NodeStatus.SUCCEEDED: TaskStatus.Success,
     NodeStatus.FAILED: TaskStatus.Failure,
     NodeStatus.SKIPPED: TaskStatus.Cancelled,
+}
+#: Of those that failed, or were skipped, some have a word of their own.
+_ENDED_BADLY: Final[Mapping[str, TaskStatus]] = {
+    Reason.RetriesExhausted: TaskStatus.RetriesExhausted,
+    Reason.Expired: TaskStatus.Expired,
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 from boilermaker_fn import Boilermaker, graph_publishing
 from boilermaker_fn import table_effects as tx
 from boilermaker_fn.graph.plan import Plan
-from boilermaker_fn.graph_errors import GraphTooLarge
+from boilermaker_fn.graph_errors import GraphTimeout, GraphTooLarge
 from boilermaker_fn.graph_progress.heads import GraphStatus
 from boilermaker_fn.graph_progress.keys import GraphKey
 from boilermaker_fn.graph_progress.layout import Layout, placed
@@ -21,7 +21,7 @@ from tests.stage import staged
 from tests.unit.test_graph_repairs_at_random import Drawn
 from tests.yard import AGAIN, BAD, DAY, HOME, Died, Yard, fan, node_of, plan, step
 
-# -- what begins anew ends without the watchdog --------------------------------------------------------------------
+# -- what begins anew ends without the watchdog ----------------------------------------------------------------
 
 
 async def failed(graph: Plan | Layout, *bad: int) -> Yard:
@@ -85,7 +85,7 @@ def fail(yard: Yard, drawn: Drawn) -> None:
     yard.outcomes = {("g", drawn.layout.numbers[number]): [BAD] for number in drawn.bad}
 
 
-# -- cancelling ----------------------------------------------------------------------------------------------------
+# -- cancelling ------------------------------------------------------------------------------------------------
 
 
 async def test_a_retry_of_a_cancelled_graph_is_not_run_though_its_worker_died() -> None:
@@ -108,7 +108,7 @@ async def test_a_retry_of_a_cancelled_graph_is_not_run_though_its_worker_died() 
     assert (yard.ran, await yard.nodes(), await yard.status()) == ([0], "xx", GraphStatus.CANCELLED)
 
 
-# -- keys ----------------------------------------------------------------------------------------------------------
+# -- keys ------------------------------------------------------------------------------------------------------
 
 
 async def test_removing_a_graph_leaves_one_alone_whose_id_looks_like_its_block() -> None:
@@ -125,7 +125,7 @@ def _before_its_head(effect: Any) -> bool:
     return isinstance(effect, tx.Write) and effect.operations[0].entity.row == GraphKey("job").head.row
 
 
-# -- values --------------------------------------------------------------------------------------------------------
+# -- values ----------------------------------------------------------------------------------------------------
 
 
 async def test_the_value_of_the_callback_can_be_asked_for() -> None:
@@ -164,7 +164,7 @@ async def test_a_result_that_is_no_text_fails_its_task_at_once() -> None:
         assert await stage.reasons() == [Reason.ResultNotSerializable] * 2, row
 
 
-# -- what the watchdog sends ---------------------------------------------------------------------------------------
+# -- what the watchdog sends -----------------------------------------------------------------------------------
 
 
 async def test_a_node_that_is_due_in_a_week_is_not_sent_in_each_round() -> None:
@@ -185,7 +185,7 @@ async def test_it_runs_in_time_though_its_message_was_lost() -> None:
     assert (yard.ran, (await yard.node(0)).started_at) == ([0], eta)
 
 
-# -- a claim lasts -----------------------------------------------------------------------------------------------------
+# -- a claim lasts -------------------------------------------------------------------------------------------------
 
 
 async def test_a_claim_outlasts_the_wait_for_a_thread() -> None:
@@ -207,7 +207,7 @@ async def test_a_claim_outlasts_the_wait_for_a_thread() -> None:
     assert limits == [DAY + 300, 900]
 
 
-# -- what is too large is refused before anything is written -----------------------------------------------------------
+# -- what is too large is refused before anything is written -------------------------------------------------------
 
 
 async def test_more_finals_than_a_head_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,3 +224,34 @@ async def test_more_finals_than_a_head_holds_are_refused(monkeypatch: pytest.Mon
         assert stage.engine.table is not None
         assert not (await stage.engine.table.query("graph-wide")).entities
         assert not await stage.waiting()
+
+
+# -- what a handle says ------------------------------------------------------------------------------------------------
+
+
+async def test_an_ended_graph_has_its_result_at_once_and_its_tasks_the_words_of_plain_ones() -> None:
+    app = Boilermaker([])
+
+    @app.task
+    async def good(state: list[str]) -> int:
+        return 7
+
+    @app.task(max_retries=0, retry_on=(OSError,))
+    async def tired(state: list[str]) -> None:
+        raise OSError("again")
+
+    @app.task(expires=1)
+    async def late(state: list[str]) -> None: ...
+
+    async with staged(app) as stage:
+        handle = await app.publish_graph(TaskGraphBuilder().add(app.create_task(good)).build())
+        with pytest.raises(GraphTimeout):
+            await handle.result(timeout=0)
+        await stage.deliver_all()
+        assert await handle.result(timeout=0) == 7
+        tasks = [app.create_task(tired), app.create_task(late)]
+        failing = await app.publish_graph(TaskGraphBuilder().parallel(*tasks).build())
+        stage.clock.now += 2
+        await stage.deliver_all()
+        found = [(await failing.task(task)).status for task in tasks]
+    assert found == [TaskStatus.RetriesExhausted, TaskStatus.Expired]
