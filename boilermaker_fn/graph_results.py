@@ -47,7 +47,7 @@ class GraphRows:
         found = await self._head_partition()
         head = _head(found, self._graph_id)
         counts = sum((end.counts for end in found.ends), Counts())
-        standing = dict.fromkeys((NodeStatus.PENDING, NodeStatus.STARTED, NodeStatus.WAITING), 0)
+        standing: dict[NodeStatus, int] = {NodeStatus.PENDING: 0, NodeStatus.STARTED: 0, NodeStatus.WAITING: 0}
         if not head.status.ended:
             for block in sorted({*range(head.blocks)} - {end.block for end in found.ends}):
                 for row in await self._nodes(head.graph, block, _NOT_SUCCEEDED, ("status", "reason")):

@@ -40,9 +40,9 @@ class Closing:
     async def begin(self) -> None:
         """Publish the report over what was shipped. Again is harmless: the ids are the run's, and so are the tasks."""
         shipped = [case.label for case in self._ledger.succeeded]
-        self._graph = example.closing().day_report(self._app, shipped, self._run.name)
+        self._graph = graph = example.closing().day_report(self._app, shipped, self._run.name)
         self._operations.clear()  # messages of earlier runs, which look after their graphs, have come by now
-        await self._app.publish_graph(self._graph)
+        await self._app.publish_graph(graph)
 
     async def look(self) -> tuple[bool, bool]:
         """Read where it stands: whether that has changed, and whether it has ended."""
