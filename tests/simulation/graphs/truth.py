@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from boilermaker_fn.graph.plan import Plan
@@ -21,6 +21,7 @@ class Node(NamedTuple):
     status: str
     attempt: int = 1
     claim: str = ""
+    reason: str = ""
 
 
 Nodes = Mapping[int, Node]
@@ -51,10 +52,12 @@ class Truth:
             return None
         return "failure" in guarded
 
-    def check_change(self, before: Nodes, after: Nodes, holds: Callable[[str], bool], *, aside: bool) -> None:
-        """Raise Violation if somebody must not have changed this who `holds` some claims; `aside`: a reaper."""
-        for number, now in after.items():
-            was = before.get(number)
+    def check_change(
+        self, before: Nodes, after: Nodes, changed: Iterable[int], holds: Callable[[str], bool], *, aside: bool
+    ) -> None:
+        """Raise Violation if somebody must not have `changed` this who `holds` some claims; `aside`: a reaper."""
+        for number in changed:
+            was, now = before.get(number), after[number]
             if was is not None and was != now:
                 self._check_node(number, was, now, after)
                 if was.status == "started" and now.status != "started" and not holds(was.claim):

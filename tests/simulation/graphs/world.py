@@ -290,7 +290,7 @@ class Steps:
         then, now = self._all_nodes(before), self._all_nodes(after)
         aside = held and held[3] == REAPED
         try:
-            self._truth.check_change(then, now, self._holds(held), aside=aside)
+            self._truth.check_change(then, now, now, self._holds(held), aside=aside)
             if (head := self.machines.rows[after[0]].get(HEAD)) is not None and head.values["status"] in (
                 "success",
                 "failure",
