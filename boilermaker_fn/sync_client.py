@@ -163,6 +163,14 @@ class SyncGraphHandle:
         """What became of one task, given itself or by its id."""
         return self._background.run(self._handle.task(task))
 
+    def cancel(self) -> bool:
+        """Keep from running what has not started. False if the graph ended before."""
+        return self._background.run(self._handle.cancel())
+
+    def retry_failed(self) -> None:
+        """Begin a graph anew that failed or was cancelled."""
+        self._background.run(self._handle.retry_failed())
+
 
 async def _listed(some: AsyncIterator[T]) -> list[T]:
     return [one async for one in some]

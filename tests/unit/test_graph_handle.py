@@ -374,6 +374,10 @@ def test_code_without_a_loop_publishes_and_follows_graphs() -> None:
         assert app.sync.graph("g").task("d0").status is TaskStatus.Failure
         with pytest.raises(ResultTimeout):
             handle.result(timeout=0.02)
+        assert handle.cancel()
+        assert (handle.status().status, handle.status().cancelled) == (GraphStatus.CANCELLED, 1)
+        handle.retry_failed()
+        assert (handle.status().status, handle.status().pending) == (GraphStatus.RUNNING, 2)
         app.sync.close()
 
     asyncio.run(put_on())
