@@ -16,7 +16,7 @@ from boilermaker_fn import table_effects as tx
 from boilermaker_fn.entities import Entity, Operation, Value
 from boilermaker_fn.graph_progress import publishing
 from boilermaker_fn.graph_progress.keys import CALLBACK, HEAD
-from boilermaker_fn.graph_progress.messages import NodeMessage, decoded
+from boilermaker_fn.graph_progress.messages import NodeMessage, WatchMessage, decoded
 from boilermaker_fn.graph_progress.opening import opened
 from boilermaker_fn.messages import DEAD_LETTER_SUFFIX, Delivery, Message
 from boilermaker_fn.outcomes import ErrorInfo, Failed, Interrupted, Outcome, Reason, RetryAsked, Succeeded
@@ -62,10 +62,13 @@ class Worker:
 
 
 class Played:
-    """One graph, from its publication until nothing is left to do."""
+    """One graph, from its publication until nothing is left to do.
+
+    There are so many `faults` at most. Only a `watched` one can lose messages, and its publisher: it has a watchdog.
+    """
 
     def __init__(
-        self, drawn: Drawn, chance: random.Random, *, faults: int, likelihood: float, loud: bool = False
+        self, drawn: Drawn, chance: random.Random, *, faults: int, likelihood: float, watched: bool, loud: bool = False
     ) -> None:
         self.now = START
         self.said: list[str] = []
@@ -78,6 +81,7 @@ class Played:
         self._truth = Truth(drawn.layout.plan)
         self._concurrency = chance.choice((1, 2, 4, 8))
         self._loud = loud
+        self._watched = watched
         self._etags = 0
         self.table = MemoryRows({}, self._etag, strict=False)
         self._queue: list[Stored] = []
@@ -125,7 +129,7 @@ class Played:
         return True
 
     def _deliver(self, stored: Stored) -> None:
-        if self._strikes() and self._chance.random() < 0.2 and self._lose(stored):
+        if self._watched and self._strikes() and self._chance.random() < 0.2 and self._lose(stored):
             return
         if not stored.aside and stored.deliveries >= DELIVERIES:
             stored.aside = True
@@ -181,6 +185,8 @@ class Played:
     def _stops(self, worker: Worker) -> bool:
         """Whether a worker that a fault has struck does not go on now."""
         drawn = self._chance.random()
+        if not self._watched and worker.stored is None:
+            return False
         if drawn < 0.3:
             self._say("worker DIES", worker.stored)
             self._workers.remove(worker)
@@ -221,6 +227,8 @@ class Played:
     def _accept(self, message: Message) -> None:
         if message.queue == LAKE:
             self.letters.add(str(message.properties["task_id"]))
+            return
+        if not self._watched and type(decoded(message.body)) is WatchMessage:
             return
         before = self._accepted.get(message.message_id)
         if before is not None and self.now - before < WINDOW and not (self._strikes() and self._chance.random() < 0.5):

@@ -24,7 +24,8 @@ def played(seed: int, *, loud: bool = False) -> Outcome:
     chance = random.Random(seed)
     graph = drawn(chance)
     faults, likelihood = chance.choice((0, 1, 2, 5, 12)), chance.choice((0.005, 0.02, 0.1))
-    one = Played(graph, chance, faults=faults, likelihood=likelihood, loud=loud)
+    watched = chance.random() < 0.5
+    one = Played(graph, chance, faults=faults, likelihood=likelihood, watched=watched, loud=loud)
     try:
         one.play()
     except (Violation, IllegalTransition) as violation:
