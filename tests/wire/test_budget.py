@@ -97,10 +97,11 @@ async def test_each_retry_costs_three_more(
 
 
 async def test_a_batch_is_one_transfer_and_costs_by_its_messages(app: Boilermaker, operations: Operations) -> None:
-    handles = await app.publish_many([app.create_task(greet, str(number)) for number in range(100)])
-    assert operations == Operations(sends=1, sent=100)
+    # No more than one receive takes: of what arrives between two, the SDK hands some back at once, and gets it again.
+    handles = await app.publish_many([app.create_task(greet, str(number)) for number in range(16)])
+    assert operations == Operations(sends=1, sent=16)
     await worked(app, *handles)
-    assert operations == Operations(sends=1, sent=100, received=100, settled=100)
+    assert operations == Operations(sends=1, sent=16, received=16, settled=16)
 
 
 async def test_who_publishes_at_the_same_time_shares_transfers(app: Boilermaker, operations: Operations) -> None:
