@@ -8,7 +8,10 @@ AZURITE := .azurite/node_modules/.bin/azurite-table
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS))
 PYTHONS := $(PYTHON) python3.13 python3 python python3.14 python3.12 python3.11
 
-.PHONY: help demo test bench lint docs azurite requirements clean
+# Looks at millions of worlds: to measure coverage there would take most of the time.
+EXPLORED := tests/simulation/graphs
+
+.PHONY: help demo test model bench lint docs azurite requirements clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 12
@@ -17,7 +20,11 @@ demo: $(VENV)/.demo ## run a shop with 300 orders on the embedded engine
 	@$(BIN)/boilermaker-fn demo
 
 test: $(VENV)/.dev azurite ## run all tests
-	$(BIN)/pytest -n 2 $(if $(CI),--cov --cov-report=term)
+	$(BIN)/pytest -n 2 $(if $(CI),--cov --cov-report=term --ignore=$(EXPLORED))
+	$(if $(CI),$(BIN)/pytest -q -n 2 $(EXPLORED))
+
+model: $(VENV)/.dev ## explore small graphs for which the tests have no time, half a minute each at most
+	$(BIN)/python -m tests.simulation.graphs.plans 30
 
 bench: $(VENV)/.dev ## measure speed and import time against peers
 	$(BIN)/python -m bench

@@ -125,19 +125,23 @@ class _Look:
         self._unsettled &= ~(1 << place_of(number))
 
     def _on_its_way(self, child: Children) -> list[NodeRow]:
+        following: list[NodeRow] = []
         if child.mask & self._unsettled:
-            return []
+            return following
         for number in child.numbers:
             row = self._rows.get(number)
             if block_of(number) == self._block and (row is None or row.status is not NodeStatus.PENDING):
-                continue  # it runs, or has run
+                # It runs, or has run; or as a handler it is not needed, and who has skipped it may have died since.
+                if child.guard and row is not None and row.status is NodeStatus.SKIPPED:
+                    following.append(row)
+                continue
             if child.blocks > 1:
                 self.arrivals[number] = Arrival(number, self._block, child, bool(child.mask & self._failed))
             elif row is None:
                 self.ready[number] = Ready(number, child)
             else:
                 self.ready[number] = Ready(number, child, row.attempt, row.due)
-        return []
+        return following
 
 
 _NEVER_RAN: Final = (NodeStatus.PENDING, NodeStatus.SKIPPED)

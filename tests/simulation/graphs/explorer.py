@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from array import array
 from collections import deque
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from boilermaker_fn.errors import IllegalTransition
 
+from .steps import Steps
 from .truth import Violation
-from .world import Steps, World
+from .world import World
 
 
 class Explored(NamedTuple):
@@ -76,44 +78,45 @@ def explored(steps: Steps, seconds: float = 1e9, *, deep: bool = False) -> Explo
     """
     began = time.process_time()
     first = steps.first()
-    found = _Found(first)
-    waiting, looked_at = deque([(0, first)]), 0
-    expanded = bytearray([0])
-
-    def result(problem: str = "", trace: tuple[str, ...] = ()) -> Explored:
-        return Explored(len(found.hashes), not waiting, problem, trace, time.process_time() - began)
-
-    while waiting:
-        looked_at += 1
-        if not looked_at % 256 and time.process_time() - began > seconds:
+    found, waiting = _Found(first), deque([(0, first)])
+    problem, at = "", None
+    for looked_at in itertools.count(1):
+        if not waiting or (looked_at % 256 == 0 and time.process_time() - began > seconds):
             break
         at, world = waiting.pop() if deep else waiting.popleft()
-        expanded[at] = 1
         try:
-            happenings = steps.next(world)
+            problem = _look(steps, found, at, world, waiting)
         except (Violation, IllegalTransition) as violation:
-            return result(f"{violation}", _trace(steps, found.path(at)))
-        stops = not found.fine[at] and found.judged[at]
-        for _, _, after, good in happenings:
-            number, new = found.add(after, at)
-            if new:
-                expanded.append(0)
-                found.fine[number] = steps.ended(after)
-                found.judged.append(steps.judged(after))
-                waiting.append((number, after))
-            if good:
-                found.sources.append(at)
-                found.targets.append(number)
-                stops = False
-        if stops:
-            return result("the graph can never end", _trace(steps, found.path(at), to_the_end=True))
-    for number, known in enumerate(expanded):
-        if not known:
+            problem = str(violation)
+        if problem:
+            break
+    complete = not waiting
+    if not problem:
+        for number, _ in waiting:
             found.fine[number] = 1  # who knows
-    stuck = found.stuck()
-    if stuck is not None:
-        return result("the graph can never end", _trace(steps, found.path(stuck), to_the_end=True))
-    return result()
+        at = found.stuck()
+        problem = "" if at is None else _NEVER
+    trace = _trace(steps, found.path(at), to_the_end=problem is _NEVER) if problem and at is not None else ()
+    return Explored(len(found.hashes), complete, problem, trace, time.process_time() - began)
+
+
+def _look(steps: Steps, found: _Found, at: int, world: World, waiting: deque[tuple[int, World]]) -> str:
+    """Look at one world; in a word what is wrong with it."""
+    stops = not found.fine[at] and found.judged[at]
+    for _, _, after, good in steps.next(world):
+        number, new = found.add(after, at)
+        if new:
+            found.fine[number] = steps.ended(after)
+            found.judged.append(steps.judged(after))
+            waiting.append((number, after))
+        if good:
+            found.sources.append(at)
+            found.targets.append(number)
+            stops = False
+    return _NEVER if stops else ""
+
+
+_NEVER: Final = "the graph can never end"
 
 
 def _trace(steps: Steps, path: list[int], *, to_the_end: bool = False) -> tuple[str, ...]:
@@ -121,13 +124,13 @@ def _trace(steps: Steps, path: list[int], *, to_the_end: bool = False) -> tuple[
     world, said = steps.first(), []
     for key in path[1:]:
         step = next(one for one in steps.next(world) if hash(one.world) == key)
-        said.append(f"{steps.described(step.who)} {step.what}")
+        said.append(f"{steps.about.described(step.who)} {step.what}")
         world = step.world
     seen: set[int] = set()
     while to_the_end and hash(world) not in seen:
         seen.add(hash(world))
         good = [one for one in steps.next(world) if one.good]
         if good:
-            said.append(f"(then) {steps.described(good[0].who)} {good[0].what}")
+            said.append(f"(then) {steps.about.described(good[0].who)} {good[0].what}")
             world = good[0].world
     return tuple(said)

@@ -7,7 +7,7 @@ time is over is shown as one that ended long ago. An ETag is a name for what a r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, NamedTuple
 
 from boilermaker_fn import effects as fx
@@ -17,7 +17,7 @@ from boilermaker_fn.graph_progress import publishing
 from boilermaker_fn.graph_progress.heads import ENDS, STANDING
 from boilermaker_fn.graph_progress.keys import CALLBACK, HEAD
 from boilermaker_fn.graph_progress.layout import Layout
-from boilermaker_fn.graph_progress.messages import NodeMessage, decoded
+from boilermaker_fn.graph_progress.messages import WatchMessage, decoded
 from boilermaker_fn.graph_progress.node_state import State as NodeState
 from boilermaker_fn.graph_progress.opening import opened
 from boilermaker_fn.messages import DEAD_LETTER_SUFFIX, Delivery, Message
@@ -25,10 +25,11 @@ from boilermaker_fn.outcomes import ErrorInfo, Failed, Outcome, Reason, RetryAsk
 from boilermaker_fn.performing import performed
 from boilermaker_fn.registry import registered
 from boilermaker_fn.rules import Rules
-from boilermaker_fn.task.task import Task
 
 from .conditions import Conditions
+from .frozen import frozen
 from .rows import MemoryRows, Rows
+from .said import heard, said
 from .shapes import LAKE, QUEUE, WORK
 
 NOW: Final = 1_900_000_000.0
@@ -47,9 +48,11 @@ _KINDS: Final[dict[type, int]] = {
 
 
 class Machine(NamedTuple):
-    """A machine and what it has asked for. `sends` are the numbers of messages; `partition` is where it reads or writes.
+    """A machine and what it has asked for.
 
-    `looks_at` is the row whose claim matters to it, "*" for all of the partition, "" for none.
+    `partition` is where it reads or `writes`; `looks_at` is the row of which it matters whether its time is over, "*"
+    for all of the partition, "" for none. `certain`: as long as nobody cancels, what it reads leads to one thing only.
+    `sends` are the numbers of messages.
     """
 
     step: Callable[[Any, Any], Any]
@@ -173,7 +176,7 @@ class Machines:
         table = MemoryRows({self.partitions[machine.partition]: rows}, self._etag)
         event = at_once(performed(machine.effect, table, lambda: LATE if late else NOW))
         after = self._numbered_rows(rows) if isinstance(event, tx.Written) else before
-        label = f"{_said(machine.effect)}: {_heard(event)}{' (its time is over)' if expired else ''}"
+        label = f"{said(machine.effect)}: {heard(event)}{' (its time is over)' if expired else ''}"
 
         def then(event: Any) -> int:
             return self._stepped(machine.step, machine.state, event)
@@ -221,14 +224,21 @@ class Machines:
             partition, looks_at = _where(effect)
             if partition not in self.partitions:
                 self.partitions.append(partition)
-            return machine._replace(partition=self.partitions.index(partition), looks_at=looks_at, writes=isinstance(effect, tx.Write), certain=getattr(effect,'select',None)==STANDING)
+            return machine._replace(
+                partition=self.partitions.index(partition),
+                looks_at=looks_at,
+                writes=isinstance(effect, tx.Write),
+                certain=getattr(effect, "select", None) == STANDING,
+            )
         if kind == SEND:
             ours = [one for one in effect.messages if self._concerns_us(one)]
             return machine._replace(sends=tuple(dict.fromkeys(map(self.message, ours))))
         return machine
 
     def _concerns_us(self, message: Message) -> bool:
-        return message.queue != LAKE and (self._conditions.budget.rounds > 0 or isinstance(decoded(message.body), NodeMessage))
+        if message.queue == LAKE:
+            return False
+        return self._conditions.budget.rounds > 0 or not isinstance(decoded(message.body), WatchMessage)
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 
@@ -242,27 +252,6 @@ class Machines:
 
     def _etag(self, values: Mapping[str, Value]) -> str:
         return self._etags.setdefault(frozen(values), f"e{len(self._etags)}")
-
-
-def frozen(value: Any) -> Any:
-    """The same for values that are equal, and hashable."""
-    freeze = _FREEZE.get(type(value))
-    if freeze is None:
-        kind = tuple if issubclass(type(value), tuple) else Mapping if isinstance(value, Mapping) else object
-        freeze = _FREEZE[type(value)] = _FREEZE[kind]
-    return freeze(value)
-
-
-_FREEZE: Final[dict[type, Callable[[Any], Any]]] = {
-    tuple: lambda value: (type(value).__name__, *map(frozen, value)),
-    Mapping: lambda value: tuple(sorted((name, frozen(one)) for name, one in value.items())),
-    object: lambda value: value,
-    Task: lambda task: (task.task_id, task.attempt),
-    Delivery: lambda one: (one.message_id, one.sequence_number, one.delivery_count, one.queue, frozen(one.properties)),
-    # There is one of each.
-    Rules: lambda rules: "rules",
-    Layout: lambda layout: "layout",
-}
 
 
 def at_once(work: Coroutine[Any, Any, Any]) -> Any:
@@ -293,31 +282,6 @@ def _where(effect: tx.TableEffect) -> tuple[str, str]:
 
 def _seems_refused(write: tx.Write) -> bool:
     return any(isinstance(one, Insert) or one.entity.etag != "*" for one in write.operations)
-
-
-def _said(effect: tx.TableEffect) -> str:
-    if isinstance(effect, tx.Write):
-        changes = [f"{one.entity.row}={one.entity.values.get('status', '')}" for one in effect.operations]
-        return f"writes {', '.join(changes)} in {effect.operations[0].entity.partition}"
-    if isinstance(effect, tx.Read):
-        return f"reads {effect.row} in {effect.partition}"
-    return f"queries {effect.first}.. in {effect.partition}"
-
-
-def _heard(event: Any) -> str:
-    if isinstance(event, tx.Found):
-        return _status(event.entity) if event.entity else "nothing"
-    if isinstance(event, tx.Queried):
-        return _statuses(event.entities)
-    return type(event).__name__.lower()
-
-
-def _statuses(entities: Sequence[Entity]) -> str:
-    return ", ".join(f"{entity.row} {_status(entity)}".strip() for entity in entities) or "nothing"
-
-
-def _status(entity: Entity) -> str:
-    return str(entity.values.get("status", ""))
 
 
 async def _work(state: object) -> None:

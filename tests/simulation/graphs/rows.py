@@ -112,7 +112,7 @@ def _matches(entity: Entity, condition: Where) -> bool:
     return _COMPARISONS[condition.comparison](value, condition.value)
 
 
-_COMPARISONS: Final[Mapping[str, Callable[[object, object], bool]]] = {
+_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "eq": operator.eq,
     "ne": operator.ne,
     "lt": operator.lt,

@@ -67,6 +67,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "sharedchain": Shape((0, 0, 0), {1: (0,)}, {2: (0, 1)}),
     "sharedchainx": Shape((0, 1, 1), {1: (0,)}, {2: (0, 1)}),
     "sharedkid": Shape((0, 0, 0, 1), {3: (2,)}, {2: (0, 1)}),
+    "sharedkidx": Shape((0, 1, 1, 2), {3: (2,)}, {2: (0, 1)}),
     "callback1": Shape((0,), callback=True),
     "callback": Shape((0, 1), callback=True),
     "callbackchain": Shape((0, 0), {1: (0,)}, callback=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from boilermaker_fn.entities import Entity
 from boilermaker_fn.graph.plan import Plan
 from boilermaker_fn.graph_progress.keys import CALLBACK
 
@@ -22,6 +23,13 @@ class Node(NamedTuple):
     attempt: int = 1
     claim: str = ""
     reason: str = ""
+
+    @classmethod
+    def read(cls, row: Entity) -> Node:
+        """What a row says."""
+        values = row.values
+        claim, reason = values.get("claim", ""), values.get("reason", "")
+        return cls(str(values["status"]), int(str(values["attempt"])), str(claim), str(reason))
 
 
 Nodes = Mapping[int, Node]
