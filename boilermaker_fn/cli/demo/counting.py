@@ -12,8 +12,8 @@ from ...ports import Engine, Inbox, Table, Transport
 from ...results import ResultStore
 from ...wiring import Wiring
 
-# All partitions that hold something of a graph begin so.
-_GRAPH: Final = "graph"
+# All partitions that hold something of a graph begin so: heads and the list of graphs; and blocks of nodes.
+_GRAPH: Final = ("graph", "nodes-")
 
 
 @dataclass(slots=True)
