@@ -12,6 +12,7 @@ from .entities import Entity, Where
 from .errors import StoreUnavailable
 from .graph_errors import GraphNotFound
 from .graph_progress import resolution
+from .graph_progress.advance import NOT_SUCCEEDED
 from .graph_progress.heads import ENDS, Counts, GraphStatus, HeadPartition, HeadRow, head_partition, head_row
 from .graph_progress.inputs import decoded_runs
 from .graph_progress.keys import CALLBACK, GraphKey
@@ -26,7 +27,6 @@ _INFO: Final = (
     "status", "task_id", "function", "attempt", "due", "reason", "error_type", "message", "traceback", "started_at",
     "finished_at", "subgraph",
 )  # fmt: skip
-_NOT_SUCCEEDED: Final = (Where("status", "ne", NodeStatus.SUCCEEDED.value),)
 _FAILED: Final = (Where("status", "eq", NodeStatus.FAILED.value),)
 
 
@@ -50,7 +50,7 @@ class GraphRows:
         standing: dict[NodeStatus, int] = {NodeStatus.PENDING: 0, NodeStatus.STARTED: 0, NodeStatus.WAITING: 0}
         if not head.status.ended:
             for block in sorted({*range(head.blocks)} - {end.block for end in found.ends}):
-                for row in await self._nodes(head.graph, block, _NOT_SUCCEEDED, ("status", "reason")):
+                for row in await self._nodes(head.graph, block, NOT_SUCCEEDED, ("status", "reason")):
                     if row.status.ended:
                         counts += _counts(row)
                     else:

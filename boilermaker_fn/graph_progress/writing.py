@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..entities import MAX_PROPERTY_BYTES, Entity, Insert, Operation, Value
-from ..outcomes import Failed
+from ..outcomes import Failed, Reason
 from ..task.task import Task
 from .advance import skips
 from .children import Children, falling
@@ -46,7 +46,7 @@ def retried(graph: GraphKey, row: NodeRow, policy: str, due: float) -> tuple[Ope
 
 def cancelled(graph: GraphKey, row: NodeRow, now: float) -> tuple[Operation, ...]:
     """The node will not run, because its graph was cancelled."""
-    return (changed(graph, row.number, row.etag, **ended_as(NodeStatus.SKIPPED, now, reason=CANCELLED)),)
+    return (changed(graph, row.number, row.etag, **ended_as(NodeStatus.SKIPPED, now, reason=str(Reason.Cancelled))),)
 
 
 def succeeded(graph: GraphKey, row: NodeRow, now: float, result: bytes, claim: Claim) -> tuple[Operation, ...]:
@@ -100,6 +100,3 @@ def _here(row: NodeRow, children: list[Children]) -> list[int]:
             if block_of(number) == block:
                 found |= dict.fromkeys(falling(number, child.below))
     return [*found]
-
-
-CANCELLED: Final = "Cancelled"
